@@ -1,0 +1,1 @@
+"""The compiled path: memory and motion of frames, without the GIL."""

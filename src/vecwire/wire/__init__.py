@@ -1,0 +1,1 @@
+"""Wire formats and offloads: bytes in, bytes out, no system call."""
