@@ -21,7 +21,7 @@ REMEDIES: dict[str, dict[int, str]] = {
         errno.EAFNOSUPPORT: "IPv6 is off on this host: leave v6 out, or switch it on",
     },
     "/dev/net/tun": {
-        errno.ENOENT: "load the module tun: modprobe tun; in a container pass the device in: --device /dev/net/tun",
+        errno.ENOENT: "load the module tun: modprobe tun; give a container the device: --device /dev/net/tun",
         errno.ENODEV: "load the module tun: modprobe tun",
         errno.ENXIO: "load the module tun: modprobe tun",
         errno.EPERM: "give the user access: chmod 0666 /dev/net/tun, or allow the device in the container",
@@ -41,7 +41,7 @@ REMEDIES: dict[str, dict[int, str]] = {
 #: The remedies for what is the world's fault, not this user's or host's.
 WORLD: dict[int, str] = {
     errno.EADDRINUSE: "something else has that address: choose another port or path, or end it",
-    errno.EADDRNOTAVAIL: "src must be an address of this host, in the namespace that netns= names: ip address",
+    errno.EADDRNOTAVAIL: "src must be an address of this host, in the namespace of netns=: ip address",
     errno.EBUSY: "another process has it open: end it, or choose another name",
     errno.ENODEV: "look for the right name with: ip link",
     errno.ENOENT: "check the name and the path",
@@ -73,5 +73,3 @@ def missing_interface(ifname: str) -> PortError:
         errno=errno.ENODEV,
         remedy="look for the right name with: ip link",
     )
-
-
