@@ -5,6 +5,7 @@ opening has to happen there.
 """
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -110,7 +110,7 @@ class TransportPort:
                 self._attach()
                 return True
             return False
-        if opened.ifindex and opened.rx is not None and not opened.tx_tun and self._interface_is_the_same():
+        if opened.auxdata and opened.rx is not None and self._interface_is_the_same():
             self._attach()
             return True
         if opened.rx is not None:
