@@ -52,7 +52,7 @@ def send_all(port: Port, frames: list[bytes]) -> None:
 
 def collect(port: Port, count: int, batch: Batch | None = None) -> list[bytes]:
     """Receives until there are `count` frames of ours."""
-    batch = batch or port.batch()
+    batch = port.batch() if batch is None else batch
     found: list[bytes] = []
     deadline = time.monotonic() + PATIENCE
     while len(found) < count:
