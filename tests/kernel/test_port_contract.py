@@ -50,13 +50,18 @@ def send_all(port: Port, frames: list[bytes]) -> None:
                 assert port.wait(PATIENCE, write=True), "there is never room to send"
 
 
+def counted(port: Port) -> dict[str, int]:
+    """The counters that have moved."""
+    return {name: value for name, value in port.stats.counters.items() if value}
+
+
 def collect(port: Port, count: int, batch: Batch | None = None) -> list[bytes]:
     """Receives until there are `count` frames of ours."""
     batch = port.batch() if batch is None else batch
     found: list[bytes] = []
     deadline = time.monotonic() + PATIENCE
     while len(found) < count:
-        assert time.monotonic() < deadline, f"only {len(found)} of {count} frames came"
+        assert time.monotonic() < deadline, f"only {len(found)} of {count} frames came: {counted(port)}"
         if not port.recv(batch):
             port.wait(0.2)
         found += [bytes(each) for each in batch if ours(each)]

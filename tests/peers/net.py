@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import ipaddress
 import itertools
 import json
 import os
@@ -33,6 +34,7 @@ T = TypeVar("T")
 
 PREFIX = "vecwire-test"
 CLONE_NEWNET = 0x40000000
+RTF_LOCAL = 0x80000000  # linux/ipv6_route.h
 _RUN = Path("/run/netns")
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -256,6 +258,27 @@ class Namespace:
             *(f"addr add {each} dev {link}{' nodad' if ':' in each else ''}" for each in addresses),
             f"link set {link} up",
         )
+        for each in addresses:
+            if ":" in each:
+                self.wait_ipv6(each)
+
+    def wait_ipv6(self, address: str) -> None:
+        """Waits until an IPv6 address can be sent to and from.
+
+        The kernel adds the address at once and the route to it a little later, from a work queue
+        (addrconf_dad_work(), net/ipv6/addrconf.c), duplicate address detection or not.
+        """
+        wanted = ipaddress.IPv6Address(address.partition("/")[0]).packed.hex()
+
+        def routed() -> bool:
+            with self.enter():
+                routes = Path("/proc/thread-self/net/ipv6_route").read_text(encoding="ascii")
+            return any(
+                line.startswith(f"{wanted} 80") and int(line.split()[8], 16) & RTF_LOCAL
+                for line in routes.splitlines()
+            )
+
+        wait_until(routed, timeout=5, what=f"{address} has its route")
 
     def tap(self, link: str, *addresses: str, mtu: int | None = None, mac: str | None = None) -> None:
         """Makes a persistent tap, up and with addresses, for a process to attach to."""

@@ -97,7 +97,7 @@ def _specs(kind: str, namespace: Namespace) -> tuple[str, str, Callable[[], None
     if kind in LOOPBACK:
         namespace.ip(f"addr add {RIGHT4}/8 dev lo")
         if "ipv6" in kind:
-            namespace.ip(f"addr add {LEFT6}/128 dev lo nodad", f"addr add {RIGHT6}/128 dev lo nodad")
+            namespace.up("lo", f"{LEFT6}/128", f"{RIGHT6}/128")
         return *LOOPBACK[kind], lambda: None
     if kind == "raw":
         veth((namespace, "left0"), (namespace, "right0"))
