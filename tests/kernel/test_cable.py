@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import socket
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+
 import vecwire
 from peers.frames import fill, frame, rejoin, super_frame
 from peers.hosts import ATTACHED_BY, Host, attached, transfer
-from peers.net import Namespace, veth, wait_until
+from peers.net import Namespace, open_descriptors, veth, wait_until
 from vecwire import ClosedError, PortError, Vnet
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ MTU = 1400
 
 
 @contextlib.contextmanager
-def cabled(a: str, b: str, *, mtu: int = MTU, options: str = "") -> Iterator[tuple[Host, Host, vecwire.Cable]]:
+def cabled(
+    a: str, b: str, *, mtu: int = MTU, options: str = ""
+) -> Iterator[tuple[Host, Host, vecwire.Cable]]:
     """Two hosts, attached by the given transports, and the cable between them."""
     with (
         attached(a) as left,
@@ -204,8 +206,8 @@ def test_the_next_client_is_served_by_a_running_cable() -> None:
         for number in range(3):
             with vecwire.open("bess,dst=@guest") as guest:
                 wait_until(lambda: a.info.up, timeout=PATIENCE, what="the client is served")
-                wait_until(lambda: passes(guest, far, 1), timeout=PATIENCE, what="frames pass")  # noqa: B023
-                wait_until(lambda: passes(far, guest, 2), timeout=PATIENCE, what="both ways")  # noqa: B023
+                wait_until(lambda: passes(guest, far, 1), timeout=PATIENCE, what="frames pass")
+                wait_until(lambda: passes(far, guest, 2), timeout=PATIENCE, what="both ways")
             wait_until(lambda: not a.info.up, timeout=PATIENCE, what="the client has gone")
             dropped = a.stats.tx_down
             send(far, frame(3))
@@ -296,7 +298,7 @@ def test_a_stopped_cable_leaves_nothing() -> None:
     """Starting and stopping leaves no thread and no descriptor; doing either twice does no harm."""
     with vecwire.open("raw,ifname=left0") as a, vecwire.open("raw,ifname=right0") as b:
         vecwire.Cable(a, b).start().stop()
-        threads, descriptors = threading.active_count(), sorted(os.listdir("/proc/self/fd"))
+        threads, descriptors = threading.active_count(), open_descriptors()
         for _ in range(20):
             cable = vecwire.Cable(a, b)
             cable.start().start()
@@ -304,7 +306,7 @@ def test_a_stopped_cable_leaves_nothing() -> None:
             cable.stop()
         del cable
         assert threading.active_count() == threads
-        assert sorted(os.listdir("/proc/self/fd")) == descriptors
+        assert open_descriptors() == descriptors
 
 
 @pytest.mark.usefixtures("pair")

@@ -11,8 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from peers.frames import fill, frame, ours, rejoin, super_frame
-from peers.net import wait_until
+from peers.net import open_descriptors, wait_until
 from peers.ports import TRANSPORTS, Joined, joined
 from vecwire import Batch, ClosedError, Port, Vnet
 from vecwire.wire.counters import MEANINGS
@@ -201,9 +202,11 @@ def test_a_super_frame_loses_nothing(path: tuple[Port, Port], ipv6: bool, vlan: 
         assert time.monotonic() < deadline, "the super-frame did not arrive whole"
         if not receiver.recv(batch):
             receiver.wait(0.2)
-        for place in range(len(batch)):
-            if bytes(batch[place])[12 : 12 + len(tag)] == tag and bytes(batch[place])[:6] == octets[:6]:
-                found.append((bytes(batch[place]), batch.vnet(place)))
+        found += [
+            (bytes(each), batch.vnet(place))
+            for place, each in enumerate(batch)
+            if bytes(each)[12 : 12 + len(tag)] == tag and bytes(each)[:6] == octets[:6]
+        ]
     assert rejoin(found) == payload
 
 
@@ -318,10 +321,10 @@ def test_opening_and_closing_leaves_no_descriptor(kind: str) -> None:
     """A pair that is opened, used and closed leaves as many descriptors open as there were."""
     with joined(kind):
         pass
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for _ in range(3):
         with joined(kind) as ends:
             ends.left.fileno()
             with contextlib.suppress(BlockingIOError):
                 send_all(ends.left, [frame(1)])
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 import vecwire
 from peers.frames import LEFT, RIGHT, fill, frame, mac, ours
-from peers.net import Namespace, veth, wait_until
+from peers.net import Namespace, open_descriptors, veth, wait_until
 from peers.ports import LEFT4, RIGHT4, TRANSPORTS, joined
 from vecwire import PortError, bpf
 from vecwire.transports import _packet, _tun
@@ -146,11 +147,11 @@ def test_row_4_a_failing_open_leaves_nothing(spec: str, namespace: Namespace, tm
         server.bind(str(taken))
         server.listen(8)
         links = link_names(namespace)
-        before = sorted(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         for _ in range(20):
             with pytest.raises(PortError):
                 vecwire.open(spec)
-        assert sorted(os.listdir("/proc/self/fd")) == before
+        assert open_descriptors() == before
         assert link_names(namespace) == links
         assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "file", "taken"]
 
@@ -437,7 +438,7 @@ def test_row_11_options_of_ip_are_stepped_over_and_runts_counted() -> None:
 
 @pytest.mark.usefixtures("namespace")
 def test_row_14_only_the_peer_is_heard_and_its_first_word_is_read() -> None:
-    """Another source with the right session is not heard; wrong versions, sessions and control are counted."""
+    """Another source with the right session is not heard; a wrong version, session or control is counted."""
     good = struct.pack("!HHI", 3, 0, 1) + frame(1)
     with vecwire.open(L2TP) as port, contextlib.ExitStack() as stack:
 
@@ -495,7 +496,9 @@ def test_row_16_offloads_are_lowered_and_reported(
 ) -> None:
     """Where the kernel refuses offloads of a tap, fewer are asked for, and what was refused is told."""
     monkeypatch.setattr(
-        _tun, "OFFLOADS", ((0x4000_0000, "udp super-frames"), (0x2000_0000, "tcp super-frames"), (1, "checksum"))
+        _tun,
+        "OFFLOADS",
+        ((0x4000_0000, "udp super-frames"), (0x2000_0000, "tcp super-frames"), (1, "checksum")),
     )
     with vecwire.open("tap,ifname=tap0") as port:
         namespace.up("tap0")

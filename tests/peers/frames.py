@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
+
 from vecwire import Vnet
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def good_checksum(octets: bytes, start: int, ipv6: bool) -> int:
     """The TCP checksum that a frame ought to have; `start` is where its IP header begins."""
     transport = start + (40 if ipv6 else (octets[start] & 15) * 4)
     end = start + (
-        40 + int.from_bytes(octets[start + 4 : start + 6]) if ipv6 else int.from_bytes(octets[start + 2 : start + 4])
+        40 + int.from_bytes(octets[start + 4 : start + 6])
+        if ipv6
+        else int.from_bytes(octets[start + 2 : start + 4])
     )
     body = bytearray(octets[transport:end])
     body[16:18] = b"\0\0"

@@ -1,7 +1,7 @@
 """A host in a namespace of its own, attached to a cable's end by any transport; and TCP between two of them.
 
-By raw, tap and hybrid the host's kernel is on the transport itself. By a tunnel or bess, a second cable joins the
-transport's other end to a tap of the host, so that a kernel's TCP drives every transport.
+By raw, tap and hybrid the host's kernel is on the transport itself. By a tunnel or bess, a second cable joins
+the transport's other end to a tap of the host, so that a kernel's TCP drives every transport.
 """
 
 from __future__ import annotations

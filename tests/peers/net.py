@@ -67,6 +67,11 @@ def wait_until(condition: Callable[[], T | None], *, timeout: float, what: str, 
         time.sleep(interval)
 
 
+def open_descriptors() -> list[str]:
+    """The numbers of the descriptors that this process has open, sorted."""
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
 @dataclass(frozen=True)
 class Ping:
     """What `ping` reports; round-trip times in milliseconds, None where nothing came back."""

@@ -104,7 +104,7 @@ def _specs(kind: str, namespace: Namespace) -> tuple[str, str, Callable[[], None
         return LINKS[kind], "raw,ifname=right0", lambda: None
 
     def bridged() -> None:
-        # A bridge sends through the queue of the tap, where a packet socket sees it, as a host's own stack does.
+        # A bridge sends through the tap's queue, where a packet socket sees it, as a host's own stack does.
         veth((namespace, "mid0"), (namespace, "right0"))
         namespace.up("tap0")
         namespace.bridge("bridge0", "tap0", "mid0")
