@@ -19,7 +19,7 @@ from vecwire import Batch, ClosedError, Port, Vnet
 from vecwire.wire.counters import MEANINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 5.0
 
@@ -260,6 +260,19 @@ def test_a_sender_never_blocks(ends: Joined) -> None:
     assert collect(ends.right, 1)[-1] == frame(999)
 
 
+@pytest.mark.parametrize("kind", ["bess", "memory"])
+def test_nothing_is_taken_while_the_peer_is_away(kind: str) -> None:
+    """Once the other end is closed, ``send`` takes no frame and there is no room to wait for."""
+    with joined(kind) as ends:
+        batch = ends.left.batch()
+        ends.right.close()
+        ends.left.recv(batch)
+        fill(batch, [frame(1)])
+        assert ends.left.send(batch) == 0
+        assert not ends.left.wait(0.0, write=True)
+        assert not ends.left.info.up
+
+
 def test_a_signal_interrupts_nothing(path: tuple[Port, Port]) -> None:
     """Signals that arrive all the time neither raise nor lose a frame."""
     sender, receiver = path
@@ -282,7 +295,7 @@ def test_a_closed_port_says_so(ends: Joined) -> None:
     ends.left.close()
     ends.left.close()
     assert ends.left.closed
-    calls = (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: ends.left.recv(batch),
         lambda: ends.left.send(batch),
         lambda: ends.left.wait(0),

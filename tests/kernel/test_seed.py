@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import vecwire
-from peers.frames import LEFT, RIGHT, fill, frame, mac, ours
+from peers.frames import LEFT, RIGHT, fill, frame, mac, ones_complement_sum, ours
 from peers.net import Namespace, open_descriptors, veth, wait_until
 from peers.ports import LEFT4, RIGHT4, TRANSPORTS, joined
 from vecwire import PortError, bpf
@@ -395,14 +395,6 @@ def test_row_10_a_peer_that_is_not_there_yet_is_no_error(namespace: Namespace) -
 # Rows 11 and 14: what arrives on a tunnel is judged before it is believed.
 
 
-def checksum16(octets: bytes) -> int:
-    """The Internet checksum of an even number of octets."""
-    total = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
 def ipv4(protocol: int, body: bytes, *, options: bytes = b"", source: str = RIGHT4) -> bytes:
     """A whole IPv4 packet to the left end."""
     size = 5 + len(options) // 4
@@ -412,7 +404,7 @@ def ipv4(protocol: int, body: bytes, *, options: bytes = b"", source: str = RIGH
         *(socket.inet_aton(source), socket.inet_aton(LEFT4)),
     )
     head += options
-    return head[:10] + struct.pack("!H", checksum16(head)) + head[12:] + body
+    return head[:10] + struct.pack("!H", ~ones_complement_sum(head) & 0xFFFF) + head[12:] + body
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ def frame(number: int, length: int = 60, *, source: str = LEFT, destination: str
     return (head + bytes((number + i) & 0xFF for i in range(length)))[:length]
 
 
-def ours(octets: bytes) -> bool:
+def ours(octets: bytes | memoryview) -> bool:
     """Whether a frame was made by `frame`: a link has chatter of its own."""
     return len(octets) >= HEADER and octets[12:14] == struct.pack("!H", EXPERIMENTAL)
 
@@ -75,7 +75,7 @@ def super_frame(
 def ones_complement_sum(octets: bytes) -> int:
     """The 16-bit ones' complement sum, the slow and plain way (RFC 1071)."""
     padded = octets + b"\0" * (len(octets) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return total

@@ -205,6 +205,8 @@ class Channel:
     def send(self, batch: Batch, first: int = 0) -> int:
         """Sends the frames of a batch from ``first`` on; how many of them are done with.
 
+        While the channel is lost that is none.
+
         Raises:
             PortError: if a cable or a switch has claimed the port.
         """
