@@ -38,9 +38,9 @@ from peers.net import (
     Namespace,
     Ping,
     iperf3_command,
-    parse_iperf3,
     parse_ping,
     ping_command,
+    when_idle,
 )
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class Uml:
     def iperf3(self, destination: str, *, seconds: float = 1, reverse: bool = False) -> Iperf:
         """Runs an iperf3 client in the guest; with `reverse`, the server sends."""
         command = iperf3_command(destination, seconds=seconds, reverse=reverse)
-        return parse_iperf3(self.run(command, check=False, timeout=seconds + 20))
+        return when_idle(lambda: self.run(command, check=False, timeout=seconds + 20))
 
     def statistics(self) -> dict[str, int]:
         """The driver's own counters of vec0: `rx_queue_max`, `rx_encaps_errors`, `tx_restart_queue`..."""
