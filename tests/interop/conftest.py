@@ -13,6 +13,7 @@ PACKAGES = {
     "tshark": "tshark",
     "iperf3": "iperf3",
     "ping": "iputils-ping",
+    "ethtool": "ethtool",
     "ip": "iproute2",
     "nsenter": "util-linux",
 }

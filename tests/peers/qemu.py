@@ -3,11 +3,15 @@
 What QEMU 7.2 does, each seen here:
 
 - It is up when its QMP greeting appears: by then every netdev is open and the hub is joined.
-- `srcport` and `dstport` are needed even with `udp=off`? No: they are only read with `udp=on`.
-- `cookie64=off` means on (any presence of the option counts); `pincounter` without `counter` puts nothing
-  on the wire; `rxsession` defaults to `txsession`. A counter begins at 1.
-- Its socket is bound but not connected: it takes frames from any source with the right session and cookie.
-- On a frame that does not match it prints "l2tpv3 header verification failed" once.
+- It warns "hub 1 with no nics", which means nothing here. On SIGTERM it ends with status 0.
+- `udp=on` needs both `srcport` and `dstport`; without it (IP protocol 115) they are not read.
+- `cookie64=off` means on: any presence of the option counts. `counter=off` is off. `pincounter` without
+  `counter` puts nothing on the wire. `offset=4` sends 4 undefined octets of its memory before the frame.
+- `rxsession` defaults to `txsession`; a session above 32 bits is refused, a cookie above its size is cut.
+- A counter begins at 1, and a received one is not looked at.
+- Its socket is bound but not connected, and the first word is not looked at: a frame from any source, even
+  with the control bit set, is taken if session and cookie match.
+- Frames that do not match are dropped; it prints "l2tpv3 header verification failed" for the first alone.
 """
 
 from __future__ import annotations
