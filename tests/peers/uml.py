@@ -15,7 +15,8 @@ What Debian's UML (6.1.176) does. Seen here, unless it says otherwise:
   up unread. hybrid opens one and the tap. None makes the interface promiscuous: on a veth, a bridge port or
   a tap that does no harm; on a real card the host must.
 - hybrid sends into the tap and receives what is *outgoing* on the tap's interface; its own frames come back
-  as incoming ones, and its own-MAC filter drops them (from reading). A packet socket with PACKET_QDISC_BYPASS on the same interface sends past it: put a bridge between.
+  as incoming ones, and its own-MAC filter drops them (from reading). A packet socket with
+  PACKET_QDISC_BYPASS on the same interface sends past it (from reading): put a bridge between.
 - `srcport` and `dstport` are the names that the driver reads. `src_port` of its manual is passed over
   silently: the socket is bound to a random port and each send fails with EINVAL.
 - A session of 2^31 or more, or only one of the two sessions, panics the guest when vec0 is set up. A GRE key
@@ -216,7 +217,8 @@ class Uml:
         try:
             self.run(" && ".join(lines))
         except GuestError as error:
-            raise GuestError(f"vec0:{self.vector} does not come up\n{error}\n{self.log()[-3000:]}") from error
+            log = "" if _PANIC in self.process.output else self.log()[-3000:]
+            raise GuestError(f"vec0:{self.vector} does not come up\n{error}\n{log}") from error
 
     def ping(
         self, destination: str, *, count: int = 3, size: int = 56, interval: float = 0.02, patience: float = 1
