@@ -1,0 +1,129 @@
+"""What every transport's spec has: the common options, the canonical text, the sums of headers."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from vecwire._spec_kinds import Boolean, FilePath, Integer, Mac, Namespace
+from vecwire._spec_options import Option, about, options_of
+from vecwire._spec_rules import Rule
+from vecwire._spec_text import quote
+
+_ON = Boolean()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec(ABC):
+    """What every transport's spec has: the common options.
+
+    Attributes:
+        transport: The transport's name.
+        rules: What the options must hold together.
+    """
+
+    transport: ClassVar[str]
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    depth: int = field(
+        default=64, metadata=about(Integer(1, 1024), "How many frames one system call moves.", unit="frames")
+    )
+    vec: bool = field(
+        default=True, metadata=about(_ON, "Move many frames with one system call; 0 moves one with each.")
+    )
+    gro: bool = field(
+        default=True,
+        metadata=about(_ON, "Take and give super-frames of up to 64 KB where the transport can carry them."),
+    )
+    mtu: int = field(
+        default=1500,
+        metadata=about(
+            Integer(576, 65535), "The longest layer-3 packet that one frame carries.", unit="octets"
+        ),
+    )
+    headroom: int = field(
+        default=32,
+        metadata=about(
+            Integer(0, 1024),
+            "How much room stays free in front of a frame for another encapsulation.",
+            unit="octets",
+        ),
+    )
+    mac: str | None = field(
+        default=None,
+        metadata=about(Mac(), "The port's own address: frames that come back from it are filtered out."),
+    )
+    bpffile: str | None = field(
+        default=None,
+        metadata=about(
+            FilePath(), "A file of struct sock_filter instructions that decide which frames come in."
+        ),
+    )
+    bpfflash: bool = field(
+        default=False, metadata=about(_ON, "Let a filter be loaded into the port while it is running.")
+    )
+    netns: str | None = field(
+        default=None, metadata=about(Namespace(), "The network namespace in which to open the transport.")
+    )
+
+    def __post_init__(self) -> None:
+        for option in self.options():
+            # The class is frozen for everyone else; here its value is still being made.
+            object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
+        for rule in self.rules:
+            rule.check(self)
+
+    def __str__(self) -> str:
+        """Returns the canonical text: the transport, then what differs from the defaults."""
+        given = [
+            f"{option.name}={quote(option.show(value))}"
+            for option in self.options()
+            if (value := getattr(self, option.name)) != option.default
+        ]
+        return ",".join([f"transport={self.transport}", *given])
+
+    @classmethod
+    def options(cls) -> tuple[Option, ...]:
+        """Returns the transport's options: its own, then the common ones."""
+        common = {option.name for option in options_of(Spec)}
+        return tuple(sorted(options_of(cls), key=lambda option: option.name in common))
+
+    @property
+    def encapsulation_octets(self) -> int:
+        """How many octets stand between the outer transport's header and the frame."""
+        return 0
+
+    @property
+    def headers(self) -> tuple[tuple[str, int], ...]:
+        """The headers in front of the inner layer-3 packet on an outer network, as names and octets."""
+        return ()
+
+    @property
+    def overhead(self) -> int:
+        """How many octets stand in front of the inner layer-3 packet on an outer network; 0 without one."""
+        return sum(octets for _, octets in self.headers)
+
+    @property
+    @abstractmethod
+    def requirements(self) -> tuple[str, ...]:
+        """What the host must allow, beyond what any process may, as short sentences."""
+
+    def inner_mtu(self, outer_mtu: int = 1500) -> int:
+        """Returns the longest layer-3 packet, in octets, that fits whole into the outer network's packets.
+
+        Args:
+            outer_mtu: The MTU of the path between the tunnel's ends, in octets.
+
+        Raises:
+            ValueError: Not even an empty frame fits.
+        """
+        if outer_mtu <= self.overhead:
+            raise ValueError(
+                f"an outer MTU of {outer_mtu} leaves nothing behind {self.overhead} octets of headers"
+            )
+        return outer_mtu - self.overhead
+
+    def with_common(self, *own: str) -> tuple[str, ...]:
+        """Returns a transport's requirements with those of the common options."""
+        if self.netns is None:
+            return own
+        return (*own, f"CAP_SYS_ADMIN over the network namespace {self.netns}, to enter it.")

@@ -1,0 +1,202 @@
+"""What can go wrong, named by whose fault it is.
+
+====================  ===============================================  ==================================
+error                 whose fault                                      what to do
+====================  ===============================================  ==================================
+:class:`SpecError`    the text's, or the arguments', of a spec         correct the place that it shows
+:class:`UnsupportedError`  this host's or this user's: not allowed     follow its ``remedy``
+:class:`PortError`    the world's: an interface, address, peer or file  see its ``errno`` and ``remedy``
+:class:`ClosedError`  the caller's: the object was closed before       keep it open for as long as it is used
+====================  ===============================================  ==================================
+
+A bad frame is none of these: it is dropped and counted.
+"""
+
+import os
+import unicodedata
+from typing import Any, Self
+
+_ELLIPSIS = "..."
+_DOUBLE_WIDTH = frozenset("WF")  # Unicode Standard Annex 11: wide and full-width
+
+
+def _rebuild(kind: type["VecwireError"], args: tuple[Any, ...], state: dict[str, Any]) -> "VecwireError":
+    """Makes an error anew when it is unpickled, without asking its constructor for keywords."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    for name, value in state.items():
+        setattr(error, name, value)
+    return error
+
+
+class VecwireError(Exception):
+    """The base of every error that vecwire raises on purpose.
+
+    Attributes:
+        message: What happened, in one line.
+        remedy: What to do about it, in one line; empty where nothing general can be said.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = " ".join(message.splitlines())
+        self.remedy = remedy
+        if remedy:
+            self.add_note(f"remedy: {remedy}")  # so that a traceback shows it too
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Lets an error cross a process boundary whole."""
+        return _rebuild, (type(self), self.args, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+class SpecError(VecwireError, ValueError):
+    """The text of a spec, or an argument of a spec class, is wrong.
+
+    The fault is the text's. Correct it at the place that :meth:`explain` marks; nothing was opened.
+
+    Attributes:
+        option: The name of the option at fault; None where it is no option's.
+        given: What was given for it, as text; None where nothing was.
+        allowed: What is allowed in its place, as a phrase; None where that is not one phrase.
+        suggestion: What was probably meant; None where nothing is near.
+        text: The whole text of the spec; empty when the spec was built from Python arguments.
+        start: Where in ``text`` the fault begins, counted in characters from 0.
+        end: Where it ends: ``text[start:end]`` is at fault.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        option: str | None = None,
+        given: str | None = None,
+        allowed: str | None = None,
+        suggestion: str | None = None,
+        text: str = "",
+        start: int = 0,
+        end: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.option = option
+        self.given = given
+        self.allowed = allowed
+        self.suggestion = suggestion
+        self.text = text
+        self.start = start
+        self.end = end
+        if text:
+            self.add_note(self.excerpt())
+
+    def __str__(self) -> str:
+        return f"{self.message}; did you mean {self.suggestion}?" if self.suggestion else self.message
+
+    def at(self, text: str, start: int, end: int) -> Self:
+        """Returns the same error with its place: ``text[start:end]`` is at fault."""
+        return type(self)(
+            self.message,
+            option=self.option,
+            given=self.given,
+            allowed=self.allowed,
+            suggestion=self.suggestion,
+            text=text,
+            start=start,
+            end=end,
+        )
+
+    def excerpt(self, width: int = 76) -> str:
+        """Returns the line of the text that is at fault and, below it, carets under the fault.
+
+        Args:
+            width: The most characters of a long line to show; what lies further off is cut away.
+        """
+        first = self.text.rfind("\n", 0, self.start) + 1
+        last = self.text.find("\n", self.start)
+        last = len(self.text) if last < 0 else last
+        begin = max(first, min(self.start - width // 2, last - width))
+        finish = min(last, begin + width)
+        lead = _ELLIPSIS if begin > first else ""
+        tail = _ELLIPSIS if finish < last else ""
+        before = _printable(self.text[begin : self.start])
+        fault = _printable(self.text[self.start : min(self.end, finish)])
+        after = _printable(self.text[self.start + len(fault) : finish])
+        carets = " " * (len(lead) + _cells(before)) + "^" * max(1, _cells(fault))
+        return f"{lead}{before}{fault}{after}{tail}\n{carets}"
+
+    def explain(self) -> str:
+        """Returns the message and, where the text is known, the faulty line with carets under the fault."""
+        if not self.text:
+            return str(self)
+        return "\n".join([str(self), *(f"  {line}" for line in self.excerpt().splitlines())])
+
+
+def _printable(text: str) -> str:
+    """Returns the text, what would disturb a terminal's columns replaced one for one."""
+    return "".join(char if char.isprintable() else " " if char.isspace() else "?" for char in text)
+
+
+def _cells(text: str) -> int:
+    """Returns how many columns of a terminal the text takes."""
+    return sum(2 if unicodedata.east_asian_width(char) in _DOUBLE_WIDTH else 1 for char in text)
+
+
+def _with_reason(message: str, errno: int | None) -> str:
+    """Returns the message with the kernel's word for the errno, where there is one."""
+    return f"{message}: {os.strerror(errno)}" if errno else message
+
+
+class UnsupportedError(VecwireError):
+    """This host, its kernel or this user cannot do what was asked.
+
+    The fault is neither the text's nor the network's: a capability is missing, a device file is closed, the
+    kernel is too old. Follow ``remedy``. The command ends with exit code 77.
+
+    Args:
+        message: What cannot be done, in one line.
+        remedy: What the user can do about it, in one line: a command where there is one.
+        errno: The number with which the kernel refused; its text is added to the message.
+    """
+
+    def __init__(self, message: str, *, remedy: str, errno: int | None = None) -> None:
+        super().__init__(_with_reason(message, errno), remedy=remedy)
+        self.errno = errno
+
+
+class PortError(VecwireError, OSError):
+    """Opening a port failed, or running it did, for a reason outside vecwire.
+
+    The fault is the world's: the interface is not there, the host does not resolve, the path is taken. As an
+    :class:`OSError` it is caught where code catches those, and its ``errno`` says which it is.
+
+    Args:
+        message: What failed, in one line, without the errno's text: that is added.
+        errno: The kernel's number; None where the failure is not a system call's.
+        remedy: What the user can do about it, in one line, if that is known.
+    """
+
+    def __init__(self, message: str, *, errno: int | None = None, remedy: str = "") -> None:
+        super().__init__(_with_reason(message, errno), remedy=remedy)
+        self.errno = errno
+        self.strerror = os.strerror(errno) if errno else None
+
+    def _state(self) -> dict[str, Any]:
+        # OSError keeps these outside the instance's dictionary.
+        return {**self.__dict__, "errno": self.errno, "strerror": self.strerror}
+
+
+class ClosedError(VecwireError, ValueError):
+    """A port, batch or descriptor was used after it was closed.
+
+    The fault is the caller's program: keep the object open for as long as it is used.
+
+    Args:
+        message: What was used after what was closed, in one line.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)

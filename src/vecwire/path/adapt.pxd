@@ -1,0 +1,10 @@
+from libc.stdint cimport int32_t, uint32_t
+
+from vecwire.path.batch cimport Slots
+from vecwire.path.io cimport Endpoint
+
+cdef enum:
+    PUT = 0
+    NO_ROOM = -1
+
+cdef int32_t put(Endpoint* endpoint, Slots* slots, uint32_t index, uint32_t* segment) noexcept nogil

@@ -1,0 +1,41 @@
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from vecwire.path.linux cimport iovec, mmsghdr
+from vecwire.wire.vnet cimport VnetHeader
+
+cdef enum:
+    CONTROL = 64
+
+cdef struct Slots:
+    # Where frames are received: depth slots of stride octets, each with headroom in front.
+    uint8_t* memory
+    uint32_t depth
+    uint32_t stride
+    uint32_t headroom
+    # The frames: where each begins in the memory, how long it is, and how many octets before it are free.
+    uint32_t count
+    uint32_t* starts
+    uint32_t* lengths
+    uint32_t* heads
+    uint32_t* progress
+    VnetHeader* vnet
+    # Wired for recvmmsg: one message, one vector and one control buffer a slot.
+    mmsghdr* messages
+    iovec* vectors
+    uint8_t* controls
+    uint32_t wired_prefix
+    bint wired_control
+
+cdef void wire(Slots* slots, uint32_t prefix, bint control) noexcept nogil
+cdef bint copy_frame(
+    Slots* target, uint32_t at, const Slots* source, uint32_t index
+) noexcept nogil
+
+cdef class Batch:
+    cdef Slots slots
+    cdef object _memory
+    cdef object _view
+    cdef object _table
+    cdef object _lengths
+    cdef uint8_t[::1] _octets
+    cdef uint8_t[::1] _columns

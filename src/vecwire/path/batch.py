@@ -1,0 +1,247 @@
+"""A batch: slots of memory with headroom, and the table of the frames in them.
+
+Theory of operation: memory and frames are apart. The memory is ``depth`` slots of one size, mapped once
+and touched by the kernel only where frames arrive. The table says where each frame begins, how long it is
+and how many octets before it are free to write. A tag put back, a header taken off or put on moves a number
+in the table, never the payload. Slots have an odd number of cache lines, so that the first octets of
+all frames do not compete for the same place in the cache.
+
+A memoryview of a frame keeps the memory alive for as long as it lives, whatever becomes of the batch;
+after the batch's next ``recv`` it shows what has been received into the same place.
+"""
+
+import mmap
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import cython
+from cython.cimports.libc.stdint import uint8_t, uint32_t
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.vecwire.path.batch import CONTROL, Slots
+from cython.cimports.vecwire.path.linux import iovec, mmsghdr
+from cython.cimports.vecwire.wire.vnet import VnetHeader
+
+from vecwire.wire.vnet import LONG, Vnet
+
+#: Frames are never longer than this: an IP packet of 65,535 octets, an Ethernet header and two VLAN tags.
+LONGEST_FRAME = 65535 + 14 + 8
+#: Octets in front of a frame that every transport can count on, for what it takes off and puts on.
+LEAST_HEADROOM = 64
+MOST_DEPTH = 1024
+CACHE_LINE = 64
+
+
+def wire(slots: cython.pointer[Slots], prefix: uint32_t, control: cython.bint) -> cython.void:
+    """Points the messages at the slots so that a frame after ``prefix`` octets begins at the headroom."""
+    i: uint32_t
+    if slots.wired_prefix != prefix or slots.wired_control != control:
+        for i in range(slots.depth):
+            vector = cython.address(slots.vectors[i])
+            vector.iov_base = (
+                slots.memory + cython.cast(cython.size_t, i) * slots.stride + (slots.headroom - prefix)
+            )
+            vector.iov_len = slots.stride - (slots.headroom - prefix)
+            message = cython.address(slots.messages[i].msg_hdr)
+            message.msg_iov = vector
+            message.msg_iovlen = 1
+            message.msg_control = slots.controls + i * CONTROL if control else cython.NULL
+            message.msg_controllen = CONTROL if control else 0
+        slots.wired_prefix = prefix
+        slots.wired_control = control
+    elif control:
+        # The kernel has written over the room for control messages with what it used of it.
+        for i in range(slots.depth):
+            slots.messages[i].msg_hdr.msg_controllen = CONTROL
+
+
+def copy_frame(
+    target: cython.pointer[Slots], at: uint32_t, source: cython.pointer[cython.const[Slots]], index: uint32_t
+) -> cython.bint:
+    """Copies a frame into slot ``at`` of another batch; False where it is too long for it."""
+    length: uint32_t = source.lengths[index]
+    if length > target.stride - target.headroom:
+        return False
+    target.starts[at] = at * target.stride + target.headroom
+    target.heads[at] = target.headroom
+    target.lengths[at] = length
+    target.vnet[at] = source.vnet[index]
+    target.progress[at] = source.progress[index]
+    memcpy(target.memory + target.starts[at], source.memory + source.starts[index], length)
+    return True
+
+
+@cython.cclass
+class Batch:
+    """Up to ``depth`` frames in memory of their own.
+
+    A sequence of memoryviews, one a frame, writable in place. ``Port.recv`` replaces its frames,
+    ``append`` adds one, ``Port.send`` sends them.
+
+    Args:
+        depth: how many frames it holds, 1 to 1024.
+        size: the longest frame that a slot takes, in octets, VLAN tags included.
+        headroom: octets kept free in front of each frame; at least 64 are.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    slots: Slots
+
+    def __init__(self, depth: int = 64, size: int = LONGEST_FRAME, headroom: int = LEAST_HEADROOM) -> None:
+        if self.slots.depth:
+            raise ValueError("a batch is made once: its memory may be in use")
+        if not 1 <= depth <= MOST_DEPTH:
+            raise ValueError(f"depth is 1 to {MOST_DEPTH}, not {depth}")
+        if not 14 <= size <= LONGEST_FRAME:
+            raise ValueError(f"size is 14 to {LONGEST_FRAME} octets, not {size}")
+        if not 0 <= headroom <= 4096:
+            raise ValueError(f"headroom is 0 to 4096 octets, not {headroom}")
+        room = -(-max(headroom, LEAST_HEADROOM) // 16) * 16
+        # One octet more than the longest frame tells a frame that fits from one that was cut.
+        lines = -(-(room + size + 1) // CACHE_LINE) | 1
+        self._memory = mmap.mmap(-1, depth * lines * CACHE_LINE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._view = memoryview(self._memory)
+        self._octets = self._memory
+        slots = cython.address(self.slots)
+        slots.memory = cython.address(self._octets[0])
+        slots.depth = depth
+        slots.stride = lines * CACHE_LINE
+        slots.headroom = room
+        slots.count = 0
+        slots.wired_prefix = 0xFFFF
+        # The columns of the table, one after the other: 4 numbers of 4 octets and a header of 12 a frame.
+        self._table = bytearray(depth * (4 * 4 + LONG))
+        self._columns = self._table
+        numbers: cython.pointer[uint32_t] = cython.cast(
+            cython.pointer[uint32_t], cython.address(self._columns[0])
+        )
+        slots.starts = numbers
+        slots.lengths = numbers + slots.depth
+        slots.heads = numbers + 2 * slots.depth
+        slots.progress = numbers + 3 * slots.depth
+        slots.vnet = cython.cast(cython.pointer[VnetHeader], numbers + 4 * slots.depth)
+        self._lengths = memoryview(self._table)[depth * 4 : depth * 8].cast("I")
+        slots.messages = cython.cast(cython.pointer[mmsghdr], calloc(slots.depth, cython.sizeof(mmsghdr)))
+        slots.vectors = cython.cast(cython.pointer[iovec], calloc(slots.depth, cython.sizeof(iovec)))
+        slots.controls = cython.cast(cython.pointer[uint8_t], calloc(slots.depth, CONTROL))
+        if slots.messages == cython.NULL or slots.vectors == cython.NULL or slots.controls == cython.NULL:
+            raise MemoryError("no memory for the messages of a batch")
+
+    def __dealloc__(self) -> None:
+        free(self.slots.messages)
+        free(self.slots.vectors)
+        free(self.slots.controls)
+
+    @property
+    def depth(self) -> int:
+        """How many frames it holds at the most."""
+        return self.slots.depth
+
+    @property
+    def size(self) -> int:
+        """The longest frame that a slot takes, in octets."""
+        return self.slots.stride - self.slots.headroom - 1
+
+    @property
+    def headroom(self) -> int:
+        """Octets kept free in front of each frame."""
+        return self.slots.headroom
+
+    @property
+    def lengths(self) -> memoryview:
+        """The lengths of the frames in octets: unsigned 32-bit numbers, one a frame."""
+        return self._lengths[: self.slots.count]
+
+    @property
+    def data(self) -> memoryview:
+        """The octets of the frames: unsigned octets, one row of ``size`` a slot.
+
+        Frame ``i`` begins at row ``i``'s first octet unless a tag or a header moved it: ``starts`` tells.
+        """
+        return self._view.cast("B", (self.slots.depth, self.slots.stride))
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each frame begins in ``data``, counted in octets from the first row's first octet."""
+        return [self.slots.starts[i] for i in range(self.slots.count)]
+
+    def __len__(self) -> int:
+        return self.slots.count
+
+    def _place(self, index: int) -> int:
+        place = index + self.slots.count if index < 0 else index
+        if not 0 <= place < self.slots.count:
+            raise IndexError(f"the batch holds {self.slots.count} frames; there is no frame {index}")
+        return place
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self.slots.count))]
+        place: uint32_t = self._place(index)
+        start = self.slots.starts[place]
+        return self._view[start : start + self.slots.lengths[place]]
+
+    def __iter__(self) -> Iterator[memoryview]:
+        for index in range(self.slots.count):
+            yield self[index]
+
+    def vnet(self, index: int) -> Vnet:
+        """The virtio-net header of a frame: whether it is a super-frame or lacks a checksum.
+
+        Raises:
+            IndexError: if there is no such frame.
+        """
+        place: uint32_t = self._place(index)
+        header = cython.address(self.slots.vnet[place])
+        return Vnet(
+            header.flags,
+            header.gso_type,
+            header.hdr_len,
+            header.gso_size,
+            header.csum_start,
+            header.csum_offset,
+            header.num_buffers,
+        )
+
+    def clear(self) -> None:
+        """Takes all frames out."""
+        self.slots.count = 0
+
+    def append(self, frame: bytes | bytearray | memoryview, vnet: Vnet | None = None) -> None:
+        """Copies a frame into the next free slot.
+
+        Args:
+            frame: the octets, from the destination address on.
+            vnet: its virtio-net header, where it is a super-frame or lacks a checksum.
+
+        Raises:
+            ValueError: if the batch is full or the frame does not fit a slot.
+        """
+        place: uint32_t = self.slots.count
+        if place == self.slots.depth:
+            raise ValueError(f"the batch is full: it holds {self.slots.depth} frames")
+        length = len(frame)
+        if length > self.size:
+            raise ValueError(f"a frame of {length} octets does not fit a slot of {self.size}")
+        start = place * self.slots.stride + self.slots.headroom
+        self._view[start : start + length] = frame
+        self.slots.starts[place] = start
+        self.slots.lengths[place] = length
+        self.slots.heads[place] = self.slots.headroom
+        self.slots.progress[place] = 0
+        memset(cython.address(self.slots.vnet[place]), 0, cython.sizeof(VnetHeader))
+        if vnet is not None:
+            header = vnet.pack(LONG)
+            memcpy(cython.address(self.slots.vnet[place]), cython.cast(cython.p_char, header), LONG)
+        self.slots.count = place + 1
+
+    def extend(self, frames: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Copies frames into the next free slots.
+
+        Raises:
+            ValueError: if the batch is full or a frame does not fit a slot; those before it stay.
+        """
+        for frame in frames:
+            self.append(frame)

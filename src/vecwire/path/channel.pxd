@@ -1,0 +1,12 @@
+from vecwire.path.batch cimport Batch
+from vecwire.path.hold cimport Hold
+from vecwire.path.io cimport Endpoint
+from vecwire.wire.encap cimport Encapsulation
+
+cdef class Channel:
+    cdef Endpoint endpoint
+    cdef Hold hold
+    cdef Batch _held
+    cdef Encapsulation _encapsulation
+    cdef readonly int wake_fd
+    cdef readonly object user

@@ -1,0 +1,226 @@
+"""A channel: the compiled half of a port. It moves frames through descriptors that somebody else owns.
+
+A port gives it descriptors and says what stands in front of frames on them; a worker or a port's ``recv``
+and ``send`` use it, one at a time. When the peer or the interface goes away, ``lost`` says why, and nothing
+moves until ``attach`` gives new descriptors.
+"""
+
+import errno as errnos
+
+import cython
+from cython.cimports.libc.stdint import uint8_t, uint32_t
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memset
+from cython.cimports.vecwire.path.batch import Batch
+from cython.cimports.vecwire.path.hold import Hold, drain, keep
+from cython.cimports.vecwire.path.io import SCRATCH, Endpoint, receive, transmit
+from cython.cimports.vecwire.path.linux import iovec, mmsghdr
+from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED
+from cython.cimports.vecwire.wire.encap import Encapsulation
+
+from vecwire.errors import PortError
+from vecwire.wire.counters import NAMES
+
+NO_PEER = errnos.EBADF
+
+
+@cython.cclass
+class Channel:
+    """Moves frames through a pair of descriptors.
+
+    Args:
+        depth: frames a system call, and frames held under back-pressure.
+        vec: whether a system call may move more than one frame.
+        rx_tun: whether the receiving descriptor is /dev/net/tun, not a socket.
+        tx_tun: the same for the sending one.
+        seqpacket: whether an empty record means that the peer is gone.
+        encapsulation: what stands in front of frames on a tunnel.
+    """
+
+    endpoint: Endpoint
+    hold: Hold
+    _held: Batch
+    _encapsulation: Encapsulation
+    wake_fd: cython.int
+    user: object
+
+    def __init__(
+        self,
+        depth: int = 64,
+        vec: bool = True,
+        rx_tun: bool = False,
+        tx_tun: bool = False,
+        seqpacket: bool = False,
+        encapsulation: Encapsulation | None = None,
+    ) -> None:
+        endpoint = cython.address(self.endpoint)
+        memset(endpoint, 0, cython.sizeof(Endpoint))
+        self.wake_fd = -1
+        self.user = None
+        endpoint.rx_fd = -1
+        endpoint.tx_fd = -1
+        endpoint.lost = NO_PEER
+        endpoint.vec = vec
+        endpoint.rx_tun = rx_tun
+        endpoint.tx_tun = tx_tun
+        endpoint.seqpacket = seqpacket
+        self._encapsulation = encapsulation
+        if encapsulation is not None:
+            endpoint.encap = cython.address(self._encapsulation.encap)
+            endpoint.rx_prefix = self._encapsulation.encap.rx_length
+            endpoint.tx_prefix = self._encapsulation.encap.tx_length
+        self._held = Batch(depth)
+        self.hold.slots = cython.address(self._held.slots)
+        box = cython.address(endpoint.outbox)
+        box.capacity = max(depth, 64)
+        room: cython.size_t = box.capacity
+        box.messages = cython.cast(cython.pointer[mmsghdr], calloc(room, cython.sizeof(mmsghdr)))
+        box.vectors = cython.cast(cython.pointer[iovec], calloc(2 * room, cython.sizeof(iovec)))
+        box.scratch = cython.cast(cython.pointer[uint8_t], calloc(room, SCRATCH))
+        box.frames = cython.cast(cython.pointer[uint32_t], calloc(3 * room, 4))
+        box.kinds = cython.cast(cython.pointer[uint8_t], calloc(room, 1))
+        if (
+            box.messages == cython.NULL
+            or box.vectors == cython.NULL
+            or box.scratch == cython.NULL
+            or box.frames == cython.NULL
+            or box.kinds == cython.NULL
+        ):
+            raise MemoryError("no memory for the messages of a port")
+        box.segments = box.frames + room
+        box.octets = box.frames + 2 * room
+
+    def __dealloc__(self) -> None:
+        free(self.endpoint.outbox.messages)
+        free(self.endpoint.outbox.vectors)
+        free(self.endpoint.outbox.scratch)
+        free(self.endpoint.outbox.frames)
+        free(self.endpoint.outbox.kinds)
+
+    def attach(
+        self,
+        rx_fd: int,
+        tx_fd: int,
+        *,
+        rx_vnet: int = 0,
+        tx_vnet: int = 0,
+        gso: int = 0,
+        auxdata: bool = False,
+    ) -> None:
+        """Begins to use descriptors, which stay their owner's.
+
+        Args:
+            rx_fd: the non-blocking descriptor to receive from.
+            tx_fd: the one to send to.
+            rx_vnet: octets of the virtio-net header in front of received frames, 0, 10 or 12.
+            tx_vnet: the same in front of sent frames.
+            gso: the kinds of super-frame that may be sent, bit ``1 << gso_type`` for each.
+            auxdata: whether VLAN tags arrive in PACKET_AUXDATA.
+        """
+        endpoint = cython.address(self.endpoint)
+        endpoint.rx_fd = rx_fd
+        endpoint.tx_fd = tx_fd
+        endpoint.rx_vnet = rx_vnet
+        endpoint.tx_vnet = tx_vnet
+        endpoint.gso = gso
+        endpoint.auxdata = auxdata
+        if endpoint.encap == cython.NULL:
+            endpoint.rx_prefix = rx_vnet
+            endpoint.tx_prefix = tx_vnet
+        endpoint.lost = 0
+        self.wake_fd = -1
+
+    def recovered(self) -> None:
+        """Counts that the peer or the interface is back."""
+        self.endpoint.counters[RECOVERED] += 1
+
+    def detach(self, wake_fd: int = -1) -> None:
+        """Stops using the descriptors: nothing moves until the next ``attach``.
+
+        Args:
+            wake_fd: a descriptor that becomes readable when a peer may be had again, if there is one.
+        """
+        if not self.endpoint.lost:
+            self.endpoint.lost = NO_PEER
+        self.endpoint.rx_fd = -1
+        self.endpoint.tx_fd = -1
+        self.wake_fd = wake_fd
+
+    def claim(self, user: object) -> None:
+        """Makes ``user`` the only one to move frames here.
+
+        Raises:
+            PortError: if another user has claimed the channel.
+        """
+        if self.user is not None and self.user is not user:
+            raise PortError(
+                f"the port is joined by {self.user}",
+                errno=errnos.EBUSY,
+                remedy="stop that first, or open the transport a second time",
+            )
+        self.user = user
+
+    def release(self, user: object) -> None:
+        """Gives the channel free again."""
+        if self.user is user:
+            self.user = None
+
+    @property
+    def lost(self) -> int:
+        """The errno that the descriptors failed with; 0 while they work."""
+        return self.endpoint.lost
+
+    @property
+    def blocked(self) -> int:
+        """The errno that the last ``send`` stopped at: EAGAIN, ENOBUFS; 0 where it took all."""
+        return self.endpoint.blocked
+
+    @property
+    def held(self) -> int:
+        """How many frames wait for the kernel to take them."""
+        return self.hold.count
+
+    def counters(self) -> dict[str, int]:
+        """All counters by name, as they stand now."""
+        return {NAMES[i]: self.endpoint.counters[i] for i in range(COUNTERS)}
+
+    def recv(self, batch: Batch) -> int:
+        """Receives into a batch; how many frames it holds then.
+
+        Raises:
+            PortError: if a cable or a switch has claimed the port.
+        """
+        if self.user is not None:
+            self.claim(None)
+        endpoint = cython.address(self.endpoint)
+        slots = cython.address(batch.slots)
+        hold = cython.address(self.hold)
+        got: uint32_t
+        with cython.nogil:
+            if hold.count:
+                drain(endpoint, hold)
+            got = receive(endpoint, slots)
+        return got
+
+    def send(self, batch: Batch, first: int = 0) -> int:
+        """Sends the frames of a batch from ``first`` on; how many of them are done with.
+
+        Raises:
+            PortError: if a cable or a switch has claimed the port.
+        """
+        if self.user is not None:
+            self.claim(None)
+        endpoint = cython.address(self.endpoint)
+        slots = cython.address(batch.slots)
+        hold = cython.address(self.hold)
+        start: uint32_t = first
+        index: uint32_t = first
+        with cython.nogil:
+            endpoint.blocked = 0
+            if not hold.count or drain(endpoint, hold):
+                index = transmit(endpoint, slots, start, slots.count)
+                # Where some segments of a frame have left, the rest of it follows from a copy.
+                if index < slots.count and slots.progress[index] and keep(endpoint, hold, slots, index):
+                    slots.progress[index] = 0
+                    index += 1
+        return index - start

@@ -1,0 +1,12 @@
+cdef enum:
+    DROP
+    WAIT
+    NOTE
+    LOST
+
+cdef struct Rule:
+    int action
+    int counter
+
+cdef Rule on_receive(int error) noexcept nogil
+cdef Rule on_send(int error) noexcept nogil

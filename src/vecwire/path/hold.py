@@ -1,0 +1,66 @@
+"""Back-pressure: frames that the kernel does not take now are held, in order, up to a bound.
+
+A frame is copied only when it must wait. What comes after it waits behind it, so that nothing is reordered;
+beyond the bound a frame is dropped and counted, so that a slow port holds up no other. A super-frame
+of which some segments have left is held with the number of the next one.
+"""
+
+import cython
+from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.vecwire.path.batch import Slots, copy_frame
+from cython.cimports.vecwire.path.hold import Hold
+from cython.cimports.vecwire.path.io import Endpoint, transmit
+from cython.cimports.vecwire.wire.counters import TX_DOWN, TX_FULL, TX_HELD
+
+
+def drain(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold]) -> cython.bint:
+    """Sends what is held; True once nothing is left."""
+    last: uint32_t
+    reached: uint32_t
+    depth: uint32_t = hold.slots.depth
+    while hold.count:
+        if endpoint.lost:
+            # The peer that they were meant for is gone: frames do not outlive it.
+            endpoint.counters[TX_DOWN] += hold.count
+            hold.count = 0
+            break
+        last = hold.head + hold.count
+        last = min(last, depth)
+        reached = transmit(endpoint, hold.slots, hold.head, last)
+        hold.count -= reached - hold.head
+        hold.head = reached % depth
+        if endpoint.blocked:
+            return False
+    hold.head = 0
+    return True
+
+
+def keep(
+    endpoint: cython.pointer[Endpoint],
+    hold: cython.pointer[Hold],
+    slots: cython.pointer[cython.const[Slots]],
+    index: uint32_t,
+) -> cython.bint:
+    """Holds a copy of a frame; False where there is no room for it."""
+    if hold.count == hold.slots.depth:
+        return False
+    if not copy_frame(hold.slots, (hold.head + hold.count) % hold.slots.depth, slots, index):
+        return False
+    hold.count += 1
+    endpoint.counters[TX_HELD] += 1
+    return True
+
+
+def offer(
+    endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold], slots: cython.pointer[Slots]
+) -> cython.void:
+    """Sends a batch behind what is held already, holds what the kernel does not take, drops the rest."""
+    index: uint32_t = 0
+    if not hold.count or drain(endpoint, hold):
+        index = transmit(endpoint, slots, 0, slots.count)
+    while index < slots.count:
+        if endpoint.lost:
+            endpoint.counters[TX_DOWN] += 1
+        elif not keep(endpoint, hold, slots, index):
+            endpoint.counters[TX_FULL] += 1
+        index += 1

@@ -1,0 +1,106 @@
+"""Every declaration of C that the path uses, from Linux's and glibc's headers."""
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "<errno.h>" nogil:
+    int errno
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    enum:
+        CLOCK_MONOTONIC
+    int clock_gettime(int clock, timespec* now)
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    ssize_t readv(int fd, const iovec* vector, int count)
+    ssize_t writev(int fd, const iovec* vector, int count)
+
+cdef extern from "<unistd.h>" nogil:
+    ssize_t read(int fd, void* data, size_t size)
+    ssize_t write(int fd, const void* data, size_t size)
+
+cdef extern from * nogil:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <sys/socket.h>
+    """
+    struct msghdr:
+        void* msg_name
+        unsigned int msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    struct cmsghdr:
+        size_t cmsg_len
+        int cmsg_level
+        int cmsg_type
+    enum:
+        MSG_DONTWAIT
+        MSG_NOSIGNAL
+        MSG_TRUNC
+        SOL_SOCKET
+        SO_ERROR
+    int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout)
+    int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
+    ssize_t recvmsg(int fd, msghdr* message, int flags)
+    ssize_t sendmsg(int fd, const msghdr* message, int flags)
+    cmsghdr* CMSG_FIRSTHDR(msghdr* message)
+    cmsghdr* CMSG_NXTHDR(msghdr* message, cmsghdr* header)
+    uint8_t* CMSG_DATA(cmsghdr* header)
+    size_t CMSG_SPACE(size_t size)
+    size_t CMSG_LEN(size_t size)
+
+cdef extern from "<linux/if_packet.h>" nogil:
+    struct tpacket_auxdata:
+        uint32_t tp_status
+        uint32_t tp_len
+        uint32_t tp_snaplen
+        uint16_t tp_mac
+        uint16_t tp_net
+        uint16_t tp_vlan_tci
+        uint16_t tp_vlan_tpid
+    enum:
+        PACKET_AUXDATA
+        TP_STATUS_VLAN_VALID
+        TP_STATUS_VLAN_TPID_VALID
+
+cdef extern from * nogil:
+    """
+    #ifndef SOL_PACKET
+    #define SOL_PACKET 263
+    #endif
+    """
+    enum:
+        SOL_PACKET
+
+cdef extern from "<sys/epoll.h>" nogil:
+    union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    enum:
+        EPOLL_CLOEXEC
+        EPOLL_CTL_ADD
+        EPOLL_CTL_MOD
+        EPOLL_CTL_DEL
+        EPOLLIN
+        EPOLLOUT
+        EPOLLERR
+        EPOLLHUP
+        EPOLLRDHUP
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
+    int epoll_wait(int epoll, epoll_event* events, int count, int timeout)

@@ -1,0 +1,99 @@
+"""Sockets over IP: what gre and l2tpv3 share.
+
+The socket is bound to ``src`` and connected to ``dst``: the kernel then delivers only what comes from there,
+and reports what the peer's network says of earlier packets. Until it is connected anybody's packets would be
+queued on it, and stay: a filter that drops all is in force until then, and what came before the filter is
+thrown away.
+"""
+
+import contextlib
+import os
+import socket
+
+from vecwire import bpf
+from vecwire.errors import PortError
+from vecwire.transports._descriptor import Opening
+from vecwire.transports._opened import Opened
+from vecwire.transports._refusal import refusal
+from vecwire.transports._sockets import enlarge_buffers
+from vecwire.wire.encap import Encapsulation
+
+UDP_HEADER = 8
+Address = tuple[str, int] | tuple[str, int, int, int]
+
+
+def resolve(what: str, host: str, port: int | str | None, family: int, kind: int, protocol: int) -> Address:
+    """The first address of a host, by number or by name.
+
+    Raises:
+        PortError: if there is none.
+    """
+    try:
+        # A service's name is one of UDP's; raw sockets have no ports.
+        found = socket.getaddrinfo(host, port, family, kind, protocol)
+    except socket.gaierror as error:
+        version = "IPv6" if family == socket.AF_INET6 else "IPv4"
+        raise PortError(
+            f"{what}={host} has no {version} address: {error.strerror}",
+            remedy="check the name, or give the address itself; v6=1 is for IPv6",
+        ) from error
+    address: Address = found[0][4]  # type: ignore[assignment]  # AF_INET and AF_INET6 only
+    return address
+
+
+def open_connected(
+    *,
+    src: str,
+    dst: str,
+    v6: bool,
+    protocol: int,
+    encapsulation: Encapsulation,
+    own: bpf.Program | None,
+    srcport: int | str | None = None,
+    dstport: int | str | None = None,
+) -> Opened:
+    """Opens a tunnel's socket: UDP where there are ports, else a raw one of ``protocol``.
+
+    Raises:
+        UnsupportedError: if this user may not, or this kernel cannot.
+        PortError: if an address does not resolve, is not this host's or cannot be reached.
+    """
+    udp = srcport is not None
+    family = socket.AF_INET6 if v6 else socket.AF_INET
+    kind = socket.SOCK_DGRAM if udp else socket.SOCK_RAW
+    what = "a UDP socket" if udp else "a raw IP socket"
+    opened = Opened(encapsulation=encapsulation)
+    # The resolver does not know all protocols of raw sockets: it is asked for datagrams, to the same address.
+    local = resolve("src", src, srcport, family, socket.SOCK_DGRAM, 0)
+    remote = resolve("dst", dst, dstport, family, socket.SOCK_DGRAM, 0)
+    with Opening() as made:
+        try:
+            tunnel = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        except OSError as error:
+            raise refusal(error, f"open {what}", what) from error
+        with tunnel:
+            enlarge_buffers(tunnel, opened)
+            opened.rx = opened.tx = made.descriptor(os.dup(tunnel.fileno()), what)
+            bpf.attach(tunnel.fileno(), bpf.drop_all())
+            for doing, call, address in (
+                (f"bind to src={src}", tunnel.bind, local),
+                (f"connect to dst={dst}", tunnel.connect, remote),
+            ):
+                try:
+                    call(address)
+                except OSError as error:
+                    raise refusal(error, doing, what) from error
+            _throw_away(tunnel)
+            if own is None:
+                bpf.detach(tunnel.fileno())
+            opened.filter(opened.rx, own)
+        made.complete()
+    return opened
+
+
+def _throw_away(tunnel: socket.socket) -> None:
+    """Empties the queue of a socket that receives nothing more for now, and its reports of errors."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            with contextlib.suppress(ConnectionError):
+                tunnel.recv(1)

@@ -1,0 +1,66 @@
+"""Opening inside a network namespace: in a thread that enters it and ends, so that no other code moves.
+
+A socket or a tap belongs for ever to the namespace that it was made in (network_namespaces(7)), so only the
+opening has to happen there.
+"""
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from vecwire.transports._descriptor import Descriptor
+from vecwire.transports._refusal import refusal
+
+CLONE_NEWNET = 0x40000000  # linux/sched.h
+NAMED = Path("/run/netns")  # ip-netns(8)
+NO_NAMESPACE = "list them with: ip netns; or give a path such as /proc/PID/ns/net"
+
+T = TypeVar("T")
+
+
+def path_of(netns: str) -> Path:
+    """The path of a namespace that is given by name or by path."""
+    return Path(netns) if "/" in netns else NAMED / netns
+
+
+def enter(fd: int) -> None:
+    """Moves the calling thread into the network namespace that ``fd`` refers to (setns(2)).
+
+    Raises:
+        OSError: if the kernel refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(fd, CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def inside(netns: str | None, do: Callable[[], T]) -> T:
+    """Calls ``do`` in a network namespace; None is the one that the caller is in.
+
+    Raises:
+        UnsupportedError: if the namespace may not be entered.
+        PortError: if there is no such namespace.
+    """
+    if netns is None:
+        return do()
+
+    def there() -> T:
+        try:
+            with Descriptor(os.open(path_of(netns), os.O_RDONLY | os.O_CLOEXEC), "namespace") as namespace:
+                enter(namespace.fileno())
+        except OSError as error:
+            raise refusal(
+                error,
+                f"enter the network namespace {netns}",
+                "the network namespace",
+                remedy=NO_NAMESPACE if error.errno == errno.ENOENT else "",
+            ) from error
+        return do()
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="vecwire-netns") as pool:
+        return pool.submit(there).result()

@@ -1,0 +1,97 @@
+"""What an opener gives: descriptors, what stands in front of frames on them, and what the host refused."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vecwire import bpf
+from vecwire.errors import PortError
+from vecwire.transports._descriptor import Descriptor
+from vecwire.wire.encap import Encapsulation
+
+# Bits of the super-frames that an egress takes, by gso_type (linux/virtio_net.h).
+GSO_TCP = 1 << 1 | 1 << 4
+GSO_UDP = 1 << 5
+
+
+@dataclass(slots=True)
+class Opened:
+    """A transport's descriptors and how frames lie on them.
+
+    Attributes:
+        rx: receives; None while there is no peer.
+        tx: sends; may be the same one.
+        listener: becomes readable when a peer may be had, where a transport serves.
+        rx_tun: whether ``rx`` is /dev/net/tun, not a socket.
+        tx_tun: the same for ``tx``.
+        seqpacket: whether an empty record means that the peer is gone.
+        auxdata: whether VLAN tags arrive beside the frame.
+        rx_vnet: octets of the virtio-net header in front of received frames.
+        tx_vnet: the same in front of sent ones.
+        gso: the kinds of super-frame that may be sent, ``1 << gso_type`` for each.
+        encapsulation: what stands in front of frames on a tunnel.
+        ifname: the interface, by the name that the kernel gave.
+        ifindex: its index, by which a new interface of the same name is told from it.
+        offloads: those in force, by name.
+        refused: what the host refused, and its word for why.
+        guard: the instructions that every filter of ``rx`` begins with.
+        filtered: the descriptors with a filter, and whether each is a tap's.
+        cleanup: what else is to be undone at close, in order.
+    """
+
+    rx: Descriptor | None = None
+    tx: Descriptor | None = None
+    listener: Descriptor | None = None
+    rx_tun: bool = False
+    tx_tun: bool = False
+    seqpacket: bool = False
+    auxdata: bool = False
+    rx_vnet: int = 0
+    tx_vnet: int = 0
+    gso: int = 0
+    encapsulation: Encapsulation | None = None
+    ifname: str | None = None
+    ifindex: int = 0
+    offloads: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    guard: bpf.Program = ()
+    filtered: list[tuple[Descriptor, bool]] = field(default_factory=list)
+    cleanup: list[Callable[[], None]] = field(default_factory=list)
+
+    def refuse(self, what: str, error: OSError) -> None:
+        """Notes that the host refused something that the port can do without."""
+        self.refused[what] = os.strerror(error.errno) if error.errno else str(error)
+
+    def filter(self, descriptor: Descriptor, program: bpf.Program | None, *, tap: bool = False) -> None:
+        """Attaches a filter, in the place of any before; None does nothing.
+
+        Raises:
+            PortError: if the kernel refuses the program.
+        """
+        if program is None:
+            return
+        bpf.attach(descriptor.fileno(), program, tap=tap)
+        if (descriptor, tap) not in self.filtered:
+            self.filtered.append((descriptor, tap))
+
+    def drop_peer(self) -> None:
+        """Closes what led to a peer that has gone; a listener stays."""
+        self.filtered = [entry for entry in self.filtered if entry[0] not in {self.rx, self.tx}]
+        for owned in (self.rx, self.tx):
+            if owned is not None:
+                owned.close()
+        self.rx = self.tx = None
+
+    def close(self) -> None:
+        """Detaches filters, closes every descriptor and undoes the rest."""
+        for descriptor, tap in self.filtered:
+            # A tap that was deleted has no filter any more.
+            with contextlib.suppress(PortError):
+                bpf.detach(descriptor.fileno(), tap=tap)
+        self.filtered.clear()
+        for owned in (self.rx, self.tx, self.listener):
+            if owned is not None:
+                owned.close()
+        while self.cleanup:
+            self.cleanup.pop(0)()

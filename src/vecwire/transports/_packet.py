@@ -1,0 +1,132 @@
+"""Packet sockets (packet(7)): what raw and hybrid share.
+
+A socket is made with protocol 0, so that nothing is queued on it before it is bound; options and filter come
+next; binding to one interface then starts it with all of them in force. Made with ``htons(ETH_P_ALL)`` it
+would receive from every interface until it is bound, and keep those frames.
+"""
+
+import os
+import socket
+import struct
+
+from vecwire import bpf
+from vecwire.transports._descriptor import Descriptor, Opening
+from vecwire.transports._opened import GSO_TCP, GSO_UDP, Opened
+from vecwire.transports._refusal import missing_interface, refusal
+from vecwire.transports._sockets import enlarge_buffers
+from vecwire.wire.vnet import SHORT
+
+SOL_PACKET = 263
+PACKET_ADD_MEMBERSHIP = 1
+PACKET_AUXDATA = 8
+PACKET_VNET_HDR = 15
+PACKET_QDISC_BYPASS = 20
+PACKET_IGNORE_OUTGOING = 23
+PACKET_MR_PROMISC = 1
+ETH_P_ALL = 3
+#: The release from which packet sockets take UDP super-frames (include/linux/virtio_net.h).
+FIRST_WITH_USO = (6, 2)
+
+
+def takes_udp_super_frames() -> bool:
+    """Whether this kernel takes UDP super-frames on a packet socket; there is no way to ask it."""
+    numbers = os.uname().release.split("-", maxsplit=1)[0].split(".")
+    return tuple(int(number) for number in numbers[:2] if number.isdigit()) >= FIRST_WITH_USO
+
+
+def interface_index(ifname: str) -> int:
+    """The index of a network interface.
+
+    Raises:
+        PortError: if there is none of that name.
+    """
+    try:
+        return socket.if_nametoindex(ifname)
+    except OSError as error:
+        raise missing_interface(ifname) from error
+
+
+def open_packet_socket(
+    made: Opening,
+    opened: Opened,
+    ifname: str,
+    *,
+    own: bpf.Program | None,
+    outgoing_only: bool,
+    promisc: bool,
+) -> Descriptor:
+    """Opens a packet socket on an interface.
+
+    Args:
+        made: where the descriptor is owned until the opener is done.
+        opened: what is noted on.
+        ifname: the interface.
+        own: the filter that the spec asks for.
+        outgoing_only: whether only frames that this host sends are wanted, or all but those.
+        promisc: whether frames for every address are wanted.
+
+    Raises:
+        UnsupportedError: if this user may not, or this kernel cannot.
+        PortError: if there is no such interface.
+    """
+    opened.ifname = ifname
+    opened.ifindex = interface_index(ifname)
+    try:
+        made_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+    except OSError as error:
+        raise refusal(error, "open a packet socket", "a packet socket") from error
+    with made_socket:
+        _enable_vnet(made_socket, opened)
+        made_socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        enlarge_buffers(made_socket, opened)
+        if outgoing_only:
+            opened.guard = bpf.only(outgoing=True)
+        else:
+            opened.guard = _bypass_and_ignore(made_socket, opened)
+        descriptor = made.descriptor(os.dup(made_socket.fileno()), f"packet socket on {ifname}")
+        if opened.guard or own:
+            opened.filter(descriptor, opened.guard + (own or bpf.accept_all()))
+        try:
+            made_socket.bind((ifname, ETH_P_ALL))
+        except OSError as error:
+            raise refusal(error, f"bind a packet socket to {ifname}", "a packet socket") from error
+        if promisc:
+            request = struct.pack("=iHH8x", opened.ifindex, PACKET_MR_PROMISC, 0)
+            try:
+                made_socket.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
+            except OSError as error:
+                opened.refuse("promiscuous mode", error)
+    return descriptor
+
+
+def _enable_vnet(made: socket.socket, opened: Opened) -> None:
+    """Asks for virtio-net headers; without them super-frames and unfinished checksums cannot be told."""
+    try:
+        made.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+    except OSError as error:
+        opened.refuse("virtio-net header", error)
+        return
+    opened.rx_vnet = SHORT
+    opened.tx_vnet = SHORT
+    opened.gso = GSO_TCP
+    opened.offloads += ["virtio-net header", "tcp super-frames"]
+    if takes_udp_super_frames():
+        opened.gso |= GSO_UDP
+        opened.offloads.append("udp super-frames")
+
+
+def _bypass_and_ignore(made: socket.socket, opened: Opened) -> bpf.Program:
+    """Has frames sent skip the queueing discipline, and frames that this host sends not come back."""
+    try:
+        made.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        opened.offloads.append("qdisc bypass")
+    except OSError as error:
+        opened.refuse("qdisc bypass", error)
+    try:
+        made.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        opened.offloads.append("ignore outgoing")
+    except OSError as error:
+        # Before Linux 4.20: a filter tells them, later and at more cost.
+        opened.refuse("ignore outgoing", error)
+        return bpf.only(outgoing=False)
+    return ()

@@ -1,0 +1,336 @@
+"""The port of every transport: its descriptors, its channel, and how it comes back when its peer has gone.
+
+Theory of operation: an opener gives an ``Opened``; the channel moves frames through its descriptors. When
+the channel is lost, ``recover`` is called, by the port's own calls or by the worker that has claimed it.
+A server takes the next client. A packet socket whose interface only went down is used again, since it
+revives with the interface. Everything else is opened anew, from the same spec, until that succeeds.
+"""
+
+import logging
+import select
+import time
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+from vecwire import bpf
+from vecwire.errors import ClosedError, PortError, UnsupportedError, VecwireError
+from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, Batch
+from vecwire.path.channel import Channel
+from vecwire.port import PortInfo, PortStats
+from vecwire.spec import Spec, parse
+from vecwire.transports import _netns, bess
+from vecwire.transports._filters import wanted
+from vecwire.transports._opened import Opened
+from vecwire.transports._packet import interface_index
+from vecwire.transports._table import OPENERS
+
+logger = logging.getLogger("vecwire.port")
+
+#: How long a lost port's own calls wait before they try again, in seconds.
+RETRY_SECONDS = 0.2
+ETHERNET_AND_TAGS = 14 + 8
+
+
+class TransportPort:
+    """A port on a transport of this host; see ``vecwire.port`` for the contract.
+
+    Args:
+        spec: what to open.
+
+    Raises:
+        UnsupportedError: if this user may not, or this host cannot.
+        PortError: if the interface, the address or the peer is not there.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._closed = True
+        self._poll_set: select.epoll | None = None
+        self._retry_at = 0.0
+        self._opened: Opened = self._open()
+        self._closed = False
+        self.channel = Channel(
+            depth=spec.depth,
+            vec=spec.vec,
+            rx_tun=self._opened.rx_tun,
+            tx_tun=self._opened.tx_tun,
+            seqpacket=self._opened.seqpacket,
+            encapsulation=self._opened.encapsulation,
+        )
+        self._attach()
+
+    def _open(self) -> Opened:
+        opener = OPENERS[type(self.spec)]
+        return _netns.inside(self.spec.netns, lambda: opener(self.spec))
+
+    def _attach(self) -> None:
+        """Gives the channel the descriptors that there are now."""
+        opened = self._opened
+        if opened.rx is None or opened.tx is None:
+            self.channel.detach(-1 if opened.listener is None else opened.listener.fileno())
+        else:
+            self.channel.attach(
+                opened.rx.fileno(),
+                opened.tx.fileno(),
+                rx_vnet=opened.rx_vnet,
+                tx_vnet=opened.tx_vnet,
+                gso=opened.gso,
+                auxdata=opened.auxdata,
+            )
+        self._arm()
+
+    def recover(self) -> bool:
+        """Tries once to bring a lost port back; whether it is.
+
+        Called with the port claimed, or by the port's own calls: never while frames move.
+        """
+        if self._closed or not self.channel.lost:
+            return not self._closed
+        try:
+            back = self._recover()
+        except VecwireError as error:
+            logger.debug("%s: not back yet: %s", self.spec, error)
+            back = False
+        except OSError as error:
+            logger.warning("%s: cannot be brought back: %s", self.spec, error)
+            back = False
+        if back:
+            self.channel.recovered()
+            logger.info("%s: is back", self.spec)
+        return back
+
+    def _recover(self) -> bool:
+        opened = self._opened
+        if opened.listener is not None:
+            if opened.rx is not None:
+                logger.info("%s: the client has gone; waiting for the next one", self.spec)
+                opened.drop_peer()
+                self._attach()
+            if bess.accept(opened.listener, wanted(self.spec), opened):
+                self._attach()
+                return True
+            return False
+        if opened.auxdata and opened.rx is not None and self._interface_is_the_same():
+            self._attach()
+            return True
+        if opened.rx is not None:
+            logger.warning("%s: lost; opening it again until that succeeds", self.spec)
+            self.channel.detach()
+            opened.close()
+            opened.rx = opened.tx = None
+            self._arm()
+        self._opened = self._open()
+        self._attach()
+        return True
+
+    def _interface_is_the_same(self) -> bool:
+        ifname, ifindex = self._opened.ifname, self._opened.ifindex
+        try:
+            return _netns.inside(self.spec.netns, lambda: interface_index(ifname or "")) == ifindex
+        except (PortError, UnsupportedError):
+            return False
+
+    def _alive(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the port {self.spec} was used after it was closed")
+
+    def _recover_when_due(self) -> None:
+        """Lets a port's own calls bring it back, not more often than is of use."""
+        if self.channel.lost and self.channel.user is None:
+            moment = time.monotonic()
+            if moment >= self._retry_at or self.channel.wake_fd >= 0:
+                self._retry_at = moment + RETRY_SECONDS
+                self.recover()
+
+    @property
+    def info(self) -> PortInfo:
+        """What was opened, and whether it is up."""
+        opened = self._opened
+        descriptors = {
+            role: owned.fileno()
+            for role, owned in (("rx", opened.rx), ("tx", opened.tx), ("listen", opened.listener))
+            if owned is not None and not self._closed
+        }
+        return PortInfo(
+            transport=self.spec.transport,
+            spec=str(self.spec),
+            descriptors=MappingProxyType(descriptors),
+            ifname=opened.ifname,
+            mtu=self.spec.mtu,
+            overhead=self.spec.overhead,
+            offloads=tuple(opened.offloads),
+            refused=MappingProxyType(dict(opened.refused)),
+            up=not self._closed and not self.channel.lost,
+        )
+
+    @property
+    def stats(self) -> PortStats:
+        """The counters as they stand now; after ``close`` as they stood then."""
+        return PortStats(self.channel.counters())
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    def batch(self, depth: int | None = None) -> Batch:
+        """A batch that fits the port: ``depth`` slots, the spec's by default.
+
+        Raises:
+            ValueError: if the depth is out of range.
+        """
+        # A packet socket cannot refuse the super-frames that its interface has: it needs the room for them.
+        whole = self.spec.gro or self._opened.auxdata
+        size = LONGEST_FRAME if whole else self.spec.mtu + ETHERNET_AND_TAGS
+        return Batch(depth or self.spec.depth, size, max(self.spec.headroom, LEAST_HEADROOM))
+
+    def recv(self, batch: Batch) -> int:
+        """Receives frames into ``batch``; how many it holds then.
+
+        Raises:
+            ClosedError: if the port is closed.
+            PortError: if a cable has claimed the port.
+        """
+        self._alive()
+        got = self.channel.recv(batch)
+        if not got and self.channel.lost:
+            self._recover_when_due()
+        return got
+
+    def send(self, batch: Batch, first: int = 0) -> int:
+        """Sends the frames of ``batch`` from ``first`` on; how many are done with.
+
+        Raises:
+            ClosedError: if the port is closed.
+            PortError: if a cable has claimed the port.
+            ValueError: if there is no frame ``first``.
+        """
+        self._alive()
+        if not 0 <= first <= len(batch):
+            raise ValueError(f"the batch holds {len(batch)} frames; there is no frame {first} to begin with")
+        if self.channel.lost:
+            self._recover_when_due()
+        return self.channel.send(batch, first)
+
+    def wait(self, timeout: float | None = None, *, write: bool = False) -> bool:
+        """Waits until frames can be received, or sent with ``write``; False where the time ran out.
+
+        Raises:
+            ClosedError: if the port is closed.
+        """
+        self._alive()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            if self.channel.lost:
+                self._recover_when_due()
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if self._look(left, write=write):
+                return True
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+
+    def _look(self, seconds: float | None, *, write: bool) -> bool:
+        """Sleeps until the descriptor is ready, or, while there is none, until it is time to try again."""
+        watch = select.poll()
+        opened = self._opened
+        lost = bool(self.channel.lost)
+        if lost:
+            if opened.listener is not None:
+                watch.register(opened.listener, select.POLLIN)
+            else:
+                seconds = RETRY_SECONDS if seconds is None else min(seconds, RETRY_SECONDS)
+        elif write and opened.tx is not None:
+            watch.register(opened.tx, select.POLLOUT)
+        elif opened.rx is not None:
+            watch.register(opened.rx, select.POLLIN)
+        ready = watch.poll(None if seconds is None else seconds * 1000)
+        return bool(ready) and not lost
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when frames may be received; the same while the port lives.
+
+        Raises:
+            ClosedError: if the port is closed.
+        """
+        self._alive()
+        if self._poll_set is None:
+            self._poll_set = select.epoll()
+            self._arm()
+        return self._poll_set.fileno()
+
+    def _arm(self) -> None:
+        """Has the port's own descriptor follow those that it receives from now."""
+        if self._poll_set is None:
+            return
+        opened = self._opened
+        # With a client there, the next one waits until it has gone.
+        for source, events in (
+            (opened.listener, 0 if opened.rx is not None else select.EPOLLIN),
+            (opened.rx, select.EPOLLIN),
+        ):
+            if source is None:
+                continue
+            try:
+                self._poll_set.register(source, events)
+            except FileExistsError:
+                self._poll_set.modify(source, events)
+
+    def attach_filter(self, program: bpf.Program | None) -> None:
+        """Replaces the filter of a running port; None takes it off.
+
+        Raises:
+            ClosedError: if the port is closed.
+            PortError: if the spec does not say ``bpfflash=1``, or the kernel refuses the program.
+        """
+        self._alive()
+        if not self.spec.bpfflash:
+            raise PortError(
+                f"the port {self.spec} takes no new filter while it runs",
+                remedy="open it with bpfflash=1",
+            )
+        opened = self._opened
+        if opened.rx is None:
+            raise PortError(f"the port {self.spec} has no peer whose frames could be filtered")
+        opened.filter(opened.rx, opened.guard + (program or bpf.accept_all()), tap=opened.rx_tun)
+
+    def close(self) -> None:
+        """Gives everything back; again and again does no harm.
+
+        Raises:
+            PortError: if a cable has claimed the port.
+        """
+        if self._closed:
+            return
+        if self.channel.user is not None:
+            self.channel.claim(None)
+        self._closed = True
+        self.channel.detach()
+        if self._poll_set is not None:
+            self._poll_set.close()
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "up" if not self.channel.lost else "waiting"
+        return f"<Port {self.spec} {state}>"
+
+
+def open_port(spec: str | Spec) -> TransportPort:
+    """Opens a transport.
+
+    Args:
+        spec: the text, as ``tap,ifname=tap0``, or a spec.
+
+    Raises:
+        SpecError: if the text is wrong.
+        UnsupportedError: if this user may not, or this host cannot; it says what to do.
+        PortError: if the interface, the address or the peer is not there.
+    """
+    return TransportPort(parse(spec) if isinstance(spec, str) else spec)

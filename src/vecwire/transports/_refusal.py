@@ -1,0 +1,75 @@
+"""What the kernel's refusals to open a transport mean, and what to do about each: one table."""
+
+import errno
+
+from vecwire.errors import PortError, UnsupportedError
+
+PRIVILEGES = "run as root, or in a user namespace of your own: unshare --user --map-root-user --net"
+REMEDIES: dict[str, dict[int, str]] = {
+    "a packet socket": {
+        errno.EPERM: f"{PRIVILEGES}; CAP_NET_RAW is needed",
+        errno.EACCES: f"{PRIVILEGES}; CAP_NET_RAW is needed",
+        errno.EAFNOSUPPORT: "load the module af_packet: modprobe af_packet",
+    },
+    "a raw IP socket": {
+        errno.EPERM: f"{PRIVILEGES}; CAP_NET_RAW is needed; or use l2tpv3 with udp=1, which needs nothing",
+        errno.EACCES: f"{PRIVILEGES}; CAP_NET_RAW is needed; or use l2tpv3 with udp=1, which needs nothing",
+        errno.EAFNOSUPPORT: "IPv6 is off on this host: leave v6 out, or switch it on",
+        errno.EPROTONOSUPPORT: "this kernel has no raw IP sockets",
+    },
+    "a UDP socket": {
+        errno.EAFNOSUPPORT: "IPv6 is off on this host: leave v6 out, or switch it on",
+    },
+    "/dev/net/tun": {
+        errno.ENOENT: "load the module tun: modprobe tun; give a container the device: --device /dev/net/tun",
+        errno.ENODEV: "load the module tun: modprobe tun",
+        errno.ENXIO: "load the module tun: modprobe tun",
+        errno.EPERM: "give the user access: chmod 0666 /dev/net/tun, or allow the device in the container",
+        errno.EACCES: "give the user access: chmod 0666 /dev/net/tun, or allow the device in the container",
+    },
+    "the tap": {
+        errno.EPERM: (
+            "run as root, or let root make it for you: ip tuntap add dev NAME mode tap user USER; "
+            "CAP_NET_ADMIN is needed to make one"
+        ),
+        errno.EACCES: "run as root: CAP_NET_ADMIN is needed",
+    },
+    "the network namespace": {
+        errno.EPERM: "run as root: CAP_SYS_ADMIN is needed to enter a network namespace",
+    },
+}
+#: The remedies for what is the world's fault, not this user's or host's.
+WORLD: dict[int, str] = {
+    errno.EADDRINUSE: "something else has that address: choose another port or path, or end it",
+    errno.EADDRNOTAVAIL: "src must be an address of this host, in the namespace of netns=: ip address",
+    errno.EBUSY: "another process has it open: end it, or choose another name",
+    errno.ENODEV: "look for the right name with: ip link",
+    errno.ENOENT: "check the name and the path",
+    errno.ECONNREFUSED: "nobody listens there: start the server first",
+    errno.ENETUNREACH: "there is no route to dst: ip route get DST",
+    errno.EHOSTUNREACH: "there is no route to dst: ip route get DST",
+}
+
+
+def refusal(error: OSError, doing: str, what: str, *, remedy: str = "") -> PortError | UnsupportedError:
+    """The error to raise where the kernel refused: not allowed or supported here, or the world's fault.
+
+    Args:
+        error: what the kernel said.
+        doing: what was tried, as in ``cannot {doing}``.
+        what: the row of the table.
+        remedy: what to do, where it is known better than in the tables.
+    """
+    number = error.errno or 0
+    if number in REMEDIES.get(what, {}):
+        return UnsupportedError(f"cannot {doing}", errno=number, remedy=remedy or REMEDIES[what][number])
+    return PortError(f"cannot {doing}", errno=number or None, remedy=remedy or WORLD.get(number, ""))
+
+
+def missing_interface(ifname: str) -> PortError:
+    """The error to raise where there is no such network interface."""
+    return PortError(
+        f"there is no network interface {ifname}",
+        errno=errno.ENODEV,
+        remedy="look for the right name with: ip link",
+    )

@@ -1,0 +1,137 @@
+"""bess: frames as records of a SOCK_SEQPACKET Unix socket, as BESS's UnixSocketPort has them.
+
+``dst`` connects to a server: BESS itself, slirp4netns, gvproxy. ``listen`` serves one client at a time, such
+as UML, and the next one after it has gone. A path that begins with ``@`` is an abstract name.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from functools import partial
+from pathlib import Path
+
+from vecwire import bpf
+from vecwire.spec import BessSpec
+from vecwire.transports._descriptor import Descriptor, Opening
+from vecwire.transports._filters import wanted
+from vecwire.transports._opened import Opened
+from vecwire.transports._refusal import refusal
+from vecwire.transports._sockets import enlarge_buffers
+
+WHAT = "a Unix socket"
+CONNECT_SECONDS = 5.0
+
+
+def address_of(path: str) -> str | bytes:
+    """The socket address of a path, or of an abstract name, without a trailing NUL (unix(7))."""
+    return b"\0" + path[1:].encode() if path.startswith("@") else path
+
+
+def open_bess(spec: BessSpec) -> Opened:
+    """Connects to the server at ``dst``, or serves at ``listen``.
+
+    Raises:
+        PortError: if the path is taken, or nobody listens there.
+    """
+    own = wanted(spec)
+    with Opening() as made:
+        opened = Opened(seqpacket=True)
+        made_socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with made_socket:
+            enlarge_buffers(made_socket, opened)
+            if spec.listen is not None:
+                _serve(made, made_socket, spec.listen, opened)
+                opened.listener = made.descriptor(os.dup(made_socket.fileno()), "listening socket")
+            elif spec.dst is not None:
+                _connect(made, made_socket, spec.dst, spec.src, opened)
+                opened.rx = opened.tx = made.descriptor(os.dup(made_socket.fileno()), "connected socket")
+                opened.filter(opened.rx, own)
+        made.complete()
+    return opened
+
+
+def accept(listener: Descriptor, own: bpf.Program | None, opened: Opened) -> bool:
+    """Takes the next client, if one is waiting.
+
+    Raises:
+        PortError: if the filter is refused.
+    """
+    with socket.socket(fileno=os.dup(listener.fileno())) as server:
+        try:
+            client, _ = server.accept()
+        except (BlockingIOError, ConnectionError):
+            return False
+        with client, Opening() as made:
+            client.setblocking(False)
+            enlarge_buffers(client, opened)
+            opened.rx = opened.tx = made.descriptor(os.dup(client.fileno()), "client's socket")
+            opened.filter(opened.rx, own)
+            made.complete()
+    return True
+
+
+def _serve(made: Opening, server: socket.socket, path: str, opened: Opened) -> None:
+    """Binds and listens; what a server that ended without cleaning up has left is taken over."""
+    _bind(made, server, path, "listen", opened)
+    server.setblocking(False)
+    server.listen(1)
+
+
+def _connect(made: Opening, client: socket.socket, dst: str, src: str | None, opened: Opened) -> None:
+    """Connects, bound to ``src`` where that is given."""
+    if src is not None:
+        _bind(made, client, src, "src", opened)
+    # A server whose backlog is full would refuse a non-blocking connect at once.
+    client.settimeout(CONNECT_SECONDS)
+    try:
+        client.connect(address_of(dst))
+    except OSError as error:
+        timed_out = isinstance(error, TimeoutError)
+        raise refusal(
+            OSError(errno.ETIMEDOUT, "") if timed_out else error,
+            f"connect to dst={dst}",
+            WHAT,
+            remedy="nobody listens there: start the server first, or serve with listen="
+            if error.errno in {errno.ENOENT, errno.ECONNREFUSED}
+            else "",
+        ) from error
+    client.setblocking(False)
+
+
+def _bind(made: Opening, unbound: socket.socket, path: str, option: str, opened: Opened) -> None:
+    """Binds to a path, which is unlinked at close, or to an abstract name."""
+    if not path.startswith("@"):
+        _remove_stale(path)
+    try:
+        unbound.bind(address_of(path))
+    except OSError as error:
+        raise refusal(error, f"bind to {option}={path}", WHAT) from error
+    if not path.startswith("@"):
+        undo = partial(_unlink, path, Path(path).stat().st_ino)
+        made.callback(undo)
+        opened.cleanup.append(undo)
+
+
+def _remove_stale(path: str) -> None:
+    """Removes a socket that nobody serves any more; anything else is left where it is."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(Path(path).stat().st_mode):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                Path(path).unlink()
+            except OSError:
+                # Somebody is there, or may be: binding will say so.
+                return
+
+
+def _unlink(path: str, inode: int) -> None:
+    """Removes the path if it is still the one that was made here."""
+    with contextlib.suppress(OSError):
+        if Path(path).stat().st_ino == inode:
+            Path(path).unlink()

@@ -1,0 +1,43 @@
+"""Every counter of a port, by index: one array of 64-bit numbers, written by one worker, read by anyone."""
+
+cdef enum:
+    # Received.
+    RX_FRAMES
+    RX_OCTETS
+    RX_CALLS
+    RX_SUPER
+    RX_VLAN
+    # Received and dropped.
+    RX_TRUNCATED
+    RX_RUNT
+    RX_BAD_VNET
+    RX_BAD_HEADER
+    RX_BAD_CHECKSUM
+    RX_BAD_KEY
+    RX_BAD_SESSION
+    RX_BAD_COOKIE
+    RX_CONTROL
+    RX_ERRORS
+    # Sent.
+    TX_FRAMES
+    TX_OCTETS
+    TX_CALLS
+    TX_SUPER
+    TX_SPLIT
+    TX_SEGMENTS
+    TX_CHECKSUMS
+    TX_STALLS
+    TX_HELD
+    # Not sent.
+    TX_RUNT
+    TX_BAD_OFFLOAD
+    TX_TOO_BIG
+    TX_UNREACHABLE
+    TX_DOWN
+    TX_REFUSED
+    TX_FULL
+    # What happened to the port.
+    UNREACHABLE
+    LOST
+    RECOVERED
+    COUNTERS

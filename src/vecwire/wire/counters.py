@@ -1,0 +1,60 @@
+"""Names and meanings of a port's counters, in the order of ``counters.pxd``.
+
+The wire formats name the reason of a drop with the same numbers, so that one table serves the parser
+that finds a fault, the path that counts it and the person who reads it.
+"""
+
+import cython
+from cython.cimports.vecwire.wire.counters import COUNTERS
+
+MEANINGS: dict[str, str] = {
+    "rx_frames": "frames received and delivered",
+    "rx_octets": "octets of the frames received, encapsulation not counted",
+    "rx_calls": "system calls that brought at least one frame",
+    "rx_super": "super-frames among the frames received",
+    "rx_vlan": "VLAN tags put back from PACKET_AUXDATA",
+    "rx_truncated": "dropped: longer than the slot that it was received into",
+    "rx_runt": "dropped: shorter than its headers",
+    "rx_bad_vnet": "dropped: its virtio-net header contradicts its octets",
+    "rx_bad_header": "dropped: flags, version or protocol of the encapsulation are not ours",
+    "rx_bad_checksum": "dropped: the checksum of the encapsulation is wrong",
+    "rx_bad_key": "dropped: the GRE key is not ours",
+    "rx_bad_session": "dropped: the L2TPv3 session is not ours",
+    "rx_bad_cookie": "dropped: the L2TPv3 cookie is not ours",
+    "rx_control": "dropped: an L2TPv3 control message",
+    "rx_errors": "the kernel gave an error in place of a frame",
+    "tx_frames": "frames that the kernel took",
+    "tx_octets": "octets of the frames sent, encapsulation not counted",
+    "tx_calls": "system calls that sent at least one frame",
+    "tx_super": "super-frames passed to the kernel whole",
+    "tx_split": "super-frames cut into segments before sending",
+    "tx_segments": "segments that super-frames were cut into",
+    "tx_checksums": "checksums completed in software before sending",
+    "tx_stalls": "times the kernel took no more for now",
+    "tx_held": "frames held until the kernel took them",
+    "tx_runt": "dropped: shorter than an Ethernet header",
+    "tx_bad_offload": "dropped: its virtio-net header asks for what its octets do not allow",
+    "tx_too_big": "dropped: too long for the link (EMSGSIZE)",
+    "tx_unreachable": "dropped: the peer or its network is not reachable",
+    "tx_down": "dropped: the interface or the peer is down",
+    "tx_refused": "dropped: the kernel refused it",
+    "tx_full": "dropped: as many frames as allowed were held already",
+    "unreachable": "reports that the peer or its network is not reachable",
+    "lost": "times the peer or the interface went away",
+    "recovered": "times the peer or the interface came back",
+}
+
+NAMES: tuple[str, ...] = tuple(MEANINGS)
+
+RX_DROPS: tuple[str, ...] = tuple(
+    name for name in NAMES if name.startswith("rx_") and MEANINGS[name].startswith("dropped")
+)
+TX_DROPS: tuple[str, ...] = tuple(
+    name for name in NAMES if name.startswith("tx_") and MEANINGS[name].startswith("dropped")
+)
+
+
+def size() -> int:
+    """The number of counters that the compiled code keeps."""
+    number: cython.int = COUNTERS
+    return number
