@@ -105,7 +105,9 @@ def good_checksum(octets: bytes, start: int, ipv6: bool) -> int:
     """The TCP checksum that a frame ought to have; `start` is where its IP header begins."""
     transport = start + (40 if ipv6 else (octets[start] & 15) * 4)
     end = start + (
-        40 + int.from_bytes(octets[start + 4 : start + 6]) if ipv6 else int.from_bytes(octets[start + 2 : start + 4])
+        40 + int.from_bytes(octets[start + 4 : start + 6])
+        if ipv6
+        else int.from_bytes(octets[start + 2 : start + 4])
     )
     body = bytearray(octets[transport:end])
     body[16:18] = b"\0\0"
