@@ -153,12 +153,17 @@ def parse_iperf3(text: str) -> Iperf:
 
 
 def iperf3_command(
-    destination: str, *, seconds: float = 1, reverse: bool = False, options: Sequence[str] = ()
+    destination: str,
+    *,
+    port: int = 5201,
+    seconds: float = 1,
+    reverse: bool = False,
+    options: Sequence[str] = (),
 ) -> list[str]:
     """The command of an iperf3 client; with `reverse`, the server sends."""
     return [
         "iperf3",
-        *("-c", destination, "-t", f"{seconds:g}", "-J", "--connect-timeout", "3000"),
+        *("-c", destination, "-p", str(port), "-t", f"{seconds:g}", "-J", "--connect-timeout", "3000"),
         *(["-R"] if reverse else []),
         *options,
     ]
@@ -362,8 +367,11 @@ class Namespace:
         wait_until(answered, timeout=timeout, what=f"{destination} answers {self.name}")
 
     def iperf3_server(self, address: str, *, port: int = 5201) -> Background:
-        """Starts an iperf3 server inside and returns once it listens."""
-        server = self.popen(["iperf3", "-s", "--forceflush", "-B", address, "-p", str(port)])
+        """Starts an iperf3 server inside, for one run, and returns once it listens.
+
+        Give the next server another port: the last moments of a server refuse, or reset, the next client.
+        """
+        server = self.popen(["iperf3", "-s", "-1", "--forceflush", "-B", address, "-p", str(port)])
         try:
             server.wait_for_text("Server listening")
         except BaseException:
@@ -372,10 +380,16 @@ class Namespace:
         return server
 
     def iperf3(
-        self, destination: str, *, seconds: float = 1, reverse: bool = False, options: Sequence[str] = ()
+        self,
+        destination: str,
+        *,
+        port: int = 5201,
+        seconds: float = 1,
+        reverse: bool = False,
+        options: Sequence[str] = (),
     ) -> Iperf:
         """Runs an iperf3 client inside; with `reverse`, the server sends."""
-        command = iperf3_command(destination, seconds=seconds, reverse=reverse, options=options)
+        command = iperf3_command(destination, port=port, seconds=seconds, reverse=reverse, options=options)
         done = self.run(command, check=False, timeout=seconds + 20)
         return parse_iperf3(done.stdout or done.stderr)
 
