@@ -93,9 +93,14 @@ class Spec(ABC):
         return 0
 
     @property
+    def headers(self) -> tuple[tuple[str, int], ...]:
+        """The headers in front of the inner layer-3 packet on an outer network, as names and octets."""
+        return ()
+
+    @property
     def overhead(self) -> int:
         """How many octets stand in front of the inner layer-3 packet on an outer network; 0 without one."""
-        return 0
+        return sum(octets for _, octets in self.headers)
 
     @property
     @abstractmethod

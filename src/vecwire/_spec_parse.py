@@ -4,13 +4,12 @@ The rules of single values and of options together are the classes' own; an erro
 given its place here, by the name of the option at fault.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from vecwire._spec_base import Spec
 from vecwire._spec_options import Option
-from vecwire._spec_text import Item, scan, shown
+from vecwire._spec_text import Item, nearest, scan, shown
 from vecwire.errors import SpecError
 
 _TRANSPORT = "transport"
@@ -51,11 +50,6 @@ def parse_as_one_of(text: str, classes: Mapping[str, type[Spec]]) -> Spec:
     except SpecError as error:
         at_fault = given.get(error.option or _TRANSPORT, chosen)
         raise error.at(text, *_place(at_fault)) from None
-
-
-def nearest(word: str, names: Iterable[str]) -> str | None:
-    """Returns the name that is most like the word, or None where none is."""
-    return next(iter(difflib.get_close_matches(word.lower(), names, n=1)), None)
 
 
 def _transport_item(text: str, items: list[Item], classes: Mapping[str, type[Spec]]) -> Item:

@@ -29,6 +29,9 @@ class Rule(Protocol):
             SpecError: It does not; the error's ``option`` is one that is set, if any is.
         """
 
+    def statement(self) -> str:
+        """Returns the rule as a Markdown sentence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -43,6 +46,10 @@ class Needs:
         if is_set(spec, self.option) and not is_set(spec, self.needed):
             how = self.example or self.needed
             raise SpecError(f"{self.option} needs {how}, which is not given", option=self.option, allowed=how)
+
+    def statement(self) -> str:
+        """Returns the rule as a Markdown sentence."""
+        return f"`{self.option}` needs {_code(self.example or self.needed)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,10 @@ class Both:
                 (self.first, self.second) if is_set(spec, self.first) else (self.second, self.first)
             )
             raise SpecError(f"{given} needs {missing}: give both or neither", option=given, allowed=missing)
+
+    def statement(self) -> str:
+        """Returns the rule as a Markdown sentence."""
+        return f"`{self.first}` and `{self.second}` are given together or not at all."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,10 @@ class OneOf:
         if not is_set(spec, self.first) and not is_set(spec, self.second):
             raise SpecError(f"{either} is needed", option=self.first, allowed=either)
 
+    def statement(self) -> str:
+        """Returns the rule as a Markdown sentence."""
+        return f"Exactly one of `{self.first}` and `{self.second}` is given."
+
 
 @dataclass(frozen=True, slots=True)
 class Excludes:
@@ -92,6 +107,10 @@ class Excludes:
         if is_set(spec, self.option) and is_set(spec, self.other):
             raise SpecError(f"{self.option} contradicts {self.other}: {self.reason}", option=self.option)
 
+    def statement(self) -> str:
+        """Returns the rule as a Markdown sentence."""
+        return f"`{self.option}` is not given with `{self.other}`: {self.reason}."
+
 
 @dataclass(frozen=True, slots=True)
 class Differ:
@@ -105,6 +124,10 @@ class Differ:
         value = getattr(spec, self.option)
         if is_set(spec, self.option) and value == getattr(spec, self.other):
             raise SpecError(f"{self.option} is the same as {self.other}", option=self.option, given=value)
+
+    def statement(self) -> str:
+        """Returns the rule as a Markdown sentence."""
+        return f"`{self.option}` is not the same as `{self.other}`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +149,10 @@ class AtMost:
             message, option=self.option, given=hex(value), allowed=allowed, suggestion=f"{self.unless}=1"
         )
 
+    def statement(self) -> str:
+        """Returns the rule as a Markdown sentence."""
+        return f"`{self.option}` is at most `{self.maximum:#x}` without `{self.unless}=1`."
+
 
 @dataclass(frozen=True, slots=True)
 class OfFamily:
@@ -142,8 +169,17 @@ class OfFamily:
             message = f"{self.option} is an IPv{address.version} address, but {self.v6} is {int(v6)}"
             raise SpecError(message, option=self.option, given=host, suggestion=f"{self.v6}={int(not v6)}")
 
+    def statement(self) -> str:
+        """Returns the rule as a Markdown sentence."""
+        return f"`{self.option}`, if it is an address, is one of IPv6 with `{self.v6}=1` and of IPv4 without."
+
 
 def is_set(spec: Optioned, name: str) -> bool:
     """Returns whether an option's value differs from its default."""
     default = next(option.default for option in spec.options() if option.name == name)
     return bool(getattr(spec, name) != default)
+
+
+def _code(names: str) -> str:
+    """Returns names that are joined by "and", each as Markdown code."""
+    return " and ".join(f"`{name}`" for name in names.split(" and "))

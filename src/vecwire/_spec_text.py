@@ -12,7 +12,9 @@ The grammar, white space being allowed around every part::
 Nothing here knows an option: what a key and a value mean is the business of :mod:`vecwire.spec`.
 """
 
+import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vecwire.errors import SpecError
@@ -72,6 +74,11 @@ def shown(value: object) -> str:
     except ValueError:  # an integer of more digits than Python converts
         text = f"a {type(value).__name__} too long to show"
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """Returns the name that is most like the word, or None where none is."""
+    return next(iter(difflib.get_close_matches(word.lower(), names, n=1)), None)
 
 
 def shown_key(key: str) -> str:

@@ -24,7 +24,8 @@ def _rebuild(kind: type["VecwireError"], args: tuple[Any, ...], state: dict[str,
     """Makes an error anew when it is unpickled, without asking its constructor for keywords."""
     error = kind.__new__(kind, *args)
     error.args = args
-    error.__dict__.update(state)
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 
@@ -48,7 +49,10 @@ class VecwireError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Lets an error cross a process boundary whole."""
-        return _rebuild, (type(self), self.args, dict(self.__dict__))
+        return _rebuild, (type(self), self.args, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return dict(self.__dict__)
 
 
 class SpecError(VecwireError, ValueError):
@@ -57,7 +61,7 @@ class SpecError(VecwireError, ValueError):
     The fault is the text's. Correct it at the place that :meth:`explain` marks; nothing was opened.
 
     Attributes:
-        option: The name of the option at fault, as vecwire knows it; None where it is no option's.
+        option: The name of the option at fault; None where it is no option's.
         given: What was given for it, as text; None where nothing was.
         allowed: What is allowed in its place, as a phrase; None where that is not one phrase.
         suggestion: What was probably meant; None where nothing is near.
@@ -179,6 +183,10 @@ class PortError(VecwireError, OSError):
         super().__init__(_with_reason(message, errno), remedy=remedy)
         self.errno = errno
         self.strerror = os.strerror(errno) if errno else None
+
+    def _state(self) -> dict[str, Any]:
+        # OSError keeps these outside the instance's dictionary.
+        return {**self.__dict__, "errno": self.errno, "strerror": self.strerror}
 
 
 class ClosedError(VecwireError, ValueError):

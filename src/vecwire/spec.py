@@ -15,6 +15,7 @@ Nothing here asks the host anything: whether an interface exists, or a name reso
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from vecwire._spec_base import Spec
 from vecwire._spec_kinds import Boolean, Host, Integer, Interface, Port, TapInterface, UnixAddress
@@ -117,19 +118,27 @@ class HybridSpec(Spec):
 class _InetSpec(Spec):
     """What the tunnels over IP have in common."""
 
+    _protocol: ClassVar[str]
+
     src: str = field(metadata=about(Host(peer=False), "The local address or host name.", aliases=("local",)))
     dst: str = field(metadata=about(Host(peer=True), "The peer's address or host name.", aliases=("remote",)))
     v6: bool = field(default=False, metadata=about(_ON, "Use IPv6.", aliases=("ipv6",)))
 
     @property
-    def overhead(self) -> int:
+    def headers(self) -> tuple[tuple[str, int], ...]:
         """The outer IP header, the transport's, the encapsulation and the inner Ethernet header."""
-        network = IPV6_HEADER if self.v6 else IPV4_HEADER
-        return network + self._transport_octets + self.encapsulation_octets + ETHERNET_HEADER
+        network = ("IPv6", IPV6_HEADER) if self.v6 else ("IPv4", IPV4_HEADER)
+        return (
+            network,
+            *self._carrier,
+            (self._protocol, self.encapsulation_octets),
+            ("Ethernet", ETHERNET_HEADER),
+        )
 
     @property
-    def _transport_octets(self) -> int:
-        return 0
+    def _carrier(self) -> tuple[tuple[str, int], ...]:
+        """What stands between the IP header and the encapsulation."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +146,7 @@ class GreSpec(_InetSpec):
     """Ethernet over GRE (RFC 2784, RFC 2890), IP protocol 47: ``gre,src=10.0.0.1,dst=10.0.0.2``."""
 
     transport = "gre"
+    _protocol = "GRE"
     rules = (*_FAMILY, Both("rx_key", "tx_key"), Needs("pin_sequence", "sequence", "sequence=1"))
 
     rx_key: int | None = field(
@@ -171,6 +181,7 @@ class L2tpv3Spec(_InetSpec):
     """
 
     transport = "l2tpv3"
+    _protocol = "L2TPv3"
     rules = (
         *_FAMILY,
         Needs("srcport", "udp", "udp=1"),
@@ -228,8 +239,8 @@ class L2tpv3Spec(_InetSpec):
         return self.with_common()
 
     @property
-    def _transport_octets(self) -> int:
-        return UDP_HEADER * self.udp
+    def _carrier(self) -> tuple[tuple[str, int], ...]:
+        return (("UDP", UDP_HEADER),) if self.udp else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
