@@ -1,4 +1,4 @@
-"""vecwire opens any Linux layer-2 transport from one line of text and moves Ethernet frames a vector at a time.
+"""vecwire opens any Linux layer-2 transport from one line of text and moves frames a vector at a time.
 
 >>> import vecwire
 >>> str(vecwire.parse("tap,ifname=tap0,depth=128"))

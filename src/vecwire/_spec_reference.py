@@ -63,7 +63,7 @@ def reference() -> str:
             _options(options_of(Spec)),
             *(_transport(spec_class) for spec_class in SPEC_CLASSES.values()),
             "## What the encapsulation costs\n",
-            "Octets in front of the inner layer-3 packet, and the longest such packet for an outer MTU of 1500.",
+            "Octets in front of the inner layer-3 packet, and its longest length for an outer MTU of 1500.",
             "Transports that are not listed add nothing.\n",
             _table(("spec", "headers", "overhead", "inner MTU"), map(_cost, _ENCAPSULATED)),
         ]

@@ -45,7 +45,7 @@ class Needs:
         """Returns if the option is not set, or the one that it needs is set too."""
         if is_set(spec, self.option) and not is_set(spec, self.needed):
             how = self.example or self.needed
-            raise SpecError(f"{self.option} needs {how}, which is not given", option=self.option, allowed=how)
+            raise SpecError(f"{self.option} needs {how}", option=self.option, allowed=how)
 
     def statement(self) -> str:
         """Returns the rule as a Markdown sentence."""

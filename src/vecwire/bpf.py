@@ -1,8 +1,9 @@
 """Classic BPF: programs that the kernel runs on what a port receives (linux/filter.h, bpf(4)).
 
 A program is a tuple of instructions. ``own_mac`` builds the filter of the UML driver, which drops frames
-that come back from the port's own address; ``only`` builds those that tell frames by their direction; ``load`` reads a file of
-``struct sock_filter``. ``attach`` and ``detach`` work on sockets (socket(7)) and on taps (linux/if_tun.h).
+that come back from the port's own address; ``only`` begins those that tell frames by their direction;
+``load`` reads a file of ``struct sock_filter``. ``attach`` and ``detach`` work on sockets (socket(7)) and on
+taps (linux/if_tun.h).
 """
 
 import ctypes

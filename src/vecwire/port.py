@@ -7,8 +7,8 @@
   dropped and counted. The caller keeps the rest. It never blocks.
 - Neither raises for what a network does: EAGAIN and ENOBUFS end a call early, EINTR is retried, a bad
   frame is a counted drop, a lost peer is waited for. Both release the GIL.
-- **close** gives back every descriptor, filter and path, once; after it every call but ``close`` itself raises
-  ``ClosedError``.
+- **close** gives back every descriptor, filter and path, once; after it every call but ``close`` itself
+  raises ``ClosedError``.
 - A port is used by one thread at a time.
 """
 
@@ -145,7 +145,7 @@ class Port(Protocol):
         ...
 
     def fileno(self) -> int:
-        """A descriptor that poll(2) finds readable when frames may be received; the same while the port lives.
+        """A descriptor that poll(2) finds readable when frames may be received; it stays the same.
 
         Raises:
             ClosedError: if the port is closed.

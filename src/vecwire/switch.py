@@ -1,7 +1,7 @@
 """Which frames go where: a cable joins two ports, in both directions, until it is stopped.
 
-Topology is plain Python; motion is a worker's, in a thread of its own without the GIL. A cable claims its ports while it runs:
-nobody else moves frames on them, and they stay their owner's to close afterwards.
+Topology is plain Python; motion is a worker's, in a thread of its own without the GIL. A cable claims its
+ports while it runs: nobody else moves frames on them, and they stay their owner's to close afterwards.
 """
 
 import logging

@@ -34,7 +34,10 @@ from cython.cimports.vecwire.wire.vnet import (
 @cython.nogil
 @cython.exceptval(check=False)
 def write_prefix(
-    endpoint: cython.pointer[Endpoint], at: cython.pointer[uint8_t], header: cython.pointer[VnetHeader], length: uint32_t
+    endpoint: cython.pointer[Endpoint],
+    at: cython.pointer[uint8_t],
+    header: cython.pointer[VnetHeader],
+    length: uint32_t,
 ) -> cython.void:
     """Writes what the egress wants in front of a frame: a virtio-net header or an encapsulation."""
     if endpoint.tx_vnet:
@@ -70,7 +73,9 @@ def add_message(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def add_vector(endpoint: cython.pointer[Endpoint], at: cython.pointer[uint8_t], length: uint32_t) -> cython.void:
+def add_vector(
+    endpoint: cython.pointer[Endpoint], at: cython.pointer[uint8_t], length: uint32_t
+) -> cython.void:
     """Adds octets to the message opened last."""
     box = cython.address(endpoint.outbox)
     vector = cython.address(box.vectors[box.vectors_used])
@@ -81,7 +86,10 @@ def add_vector(endpoint: cython.pointer[Endpoint], at: cython.pointer[uint8_t], 
 
 
 def put(
-    endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots], index: uint32_t, segment: cython.pointer[uint32_t]
+    endpoint: cython.pointer[Endpoint],
+    slots: cython.pointer[Slots],
+    index: uint32_t,
+    segment: cython.pointer[uint32_t],
 ) -> int32_t:
     """Adds the messages that a frame leaves as, from segment ``segment`` on.
 

@@ -12,6 +12,7 @@ after the batch's next ``recv`` it shows what has been received into the same pl
 
 import mmap
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t
@@ -37,7 +38,9 @@ def wire(slots: cython.pointer[Slots], prefix: uint32_t, control: cython.bint) -
     if slots.wired_prefix != prefix or slots.wired_control != control:
         for i in range(slots.depth):
             vector = cython.address(slots.vectors[i])
-            vector.iov_base = slots.memory + cython.cast(cython.size_t, i) * slots.stride + (slots.headroom - prefix)
+            vector.iov_base = (
+                slots.memory + cython.cast(cython.size_t, i) * slots.stride + (slots.headroom - prefix)
+            )
             vector.iov_len = slots.stride - (slots.headroom - prefix)
             message = cython.address(slots.messages[i].msg_hdr)
             message.msg_iov = vector
@@ -86,7 +89,9 @@ class Batch:
 
     slots: Slots
 
-    def __cinit__(self, depth: object = 64, size: object = LONGEST_FRAME, headroom: object = LEAST_HEADROOM) -> None:
+    def __init__(self, depth: int = 64, size: int = LONGEST_FRAME, headroom: int = LEAST_HEADROOM) -> None:
+        if self.slots.depth:
+            raise ValueError("a batch is made once: its memory may be in use")
         if not 1 <= depth <= MOST_DEPTH:
             raise ValueError(f"depth is 1 to {MOST_DEPTH}, not {depth}")
         if not 14 <= size <= LONGEST_FRAME:
@@ -109,7 +114,9 @@ class Batch:
         # The columns of the table, one after the other: 4 numbers of 4 octets and a header of 12 a frame.
         self._table = bytearray(depth * (4 * 4 + LONG))
         self._columns = self._table
-        numbers: cython.pointer[uint32_t] = cython.cast(cython.pointer[uint32_t], cython.address(self._columns[0]))
+        numbers: cython.pointer[uint32_t] = cython.cast(
+            cython.pointer[uint32_t], cython.address(self._columns[0])
+        )
         slots.starts = numbers
         slots.lengths = numbers + slots.depth
         slots.heads = numbers + 2 * slots.depth
@@ -163,13 +170,13 @@ class Batch:
     def __len__(self) -> int:
         return self.slots.count
 
-    def _place(self, index: object) -> int:
+    def _place(self, index: int) -> int:
         place = index + self.slots.count if index < 0 else index
         if not 0 <= place < self.slots.count:
             raise IndexError(f"the batch holds {self.slots.count} frames; there is no frame {index}")
         return place
 
-    def __getitem__(self, index: int | slice) -> memoryview | list[memoryview]:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self.slots.count))]
         place: uint32_t = self._place(index)

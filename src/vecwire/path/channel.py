@@ -15,8 +15,8 @@ from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.hold import Hold, drain, keep
 from cython.cimports.vecwire.path.io import SCRATCH, Endpoint, receive, transmit
 from cython.cimports.vecwire.path.linux import iovec, mmsghdr
-from cython.cimports.vecwire.wire.encap import Encapsulation
 from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED
+from cython.cimports.vecwire.wire.encap import Encapsulation
 
 from vecwire.errors import PortError
 from vecwire.wire.counters import NAMES
@@ -44,7 +44,7 @@ class Channel:
     wake_fd: cython.int
     user: object
 
-    def __cinit__(
+    def __init__(
         self,
         depth: int = 64,
         vec: bool = True,
@@ -219,9 +219,8 @@ class Channel:
             endpoint.blocked = 0
             if not hold.count or drain(endpoint, hold):
                 index = transmit(endpoint, slots, start, slots.count)
-                if index < slots.count and slots.progress[index]:
-                    # Some segments of this frame have left: the rest of it follows from a copy.
-                    if keep(endpoint, hold, slots, index):
-                        slots.progress[index] = 0
-                        index += 1
+                # Where some segments of a frame have left, the rest of it follows from a copy.
+                if index < slots.count and slots.progress[index] and keep(endpoint, hold, slots, index):
+                    slots.progress[index] = 0
+                    index += 1
         return index - start

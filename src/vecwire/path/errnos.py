@@ -1,8 +1,8 @@
 """What an errno of receiving or sending means for the path: one table, each row with its source.
 
 Four actions. ``wait``: nothing more for now, the frame is kept. ``drop``: this frame is lost and counted,
-the next may pass. ``note``: a report about an earlier frame that the socket delivers once; it is counted and the call
-is made again. ``lost``: the descriptor is of no more use until its owner has recovered it.
+the next may pass. ``note``: a report about an earlier frame that the socket delivers once; it is counted and
+the call is made again. ``lost``: the descriptor is of no more use until its owner has recovered it.
 EINTR is retried where the call is made (signal(7)).
 """
 
@@ -24,7 +24,9 @@ class Meaning(NamedTuple):
 
 
 RECEIVE: dict[int, Meaning] = {
-    errno.EAGAIN: Meaning("wait", "", "recvmsg(2): no data on a non-blocking socket; read(2) on tun likewise"),
+    errno.EAGAIN: Meaning(
+        "wait", "", "recvmsg(2): no data on a non-blocking socket; read(2) on tun likewise"
+    ),
     errno.ENOBUFS: Meaning("wait", "", "the kernel is short of memory for now"),
     errno.ENOMEM: Meaning("wait", "", "recvmsg(2): no memory for now"),
     errno.EINVAL: Meaning(
@@ -50,7 +52,9 @@ RECEIVE: dict[int, Meaning] = {
 
 SEND: dict[int, Meaning] = {
     errno.EAGAIN: Meaning("wait", "", "send(2): the socket's buffer is full"),
-    errno.ENOBUFS: Meaning("wait", "", "send(2): the queue of the interface is full; packet(7) with qdisc bypass"),
+    errno.ENOBUFS: Meaning(
+        "wait", "", "send(2): the queue of the interface is full; packet(7) with qdisc bypass"
+    ),
     errno.ENOMEM: Meaning("wait", "", "send(2): no memory for now"),
     errno.EMSGSIZE: Meaning("drop", "tx_too_big", "send(2), packet(7): longer than the link's MTU"),
     errno.ECONNREFUSED: Meaning("note", "unreachable", "udp(7): an ICMP error for an earlier datagram"),

@@ -25,8 +25,7 @@ def drain(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold]) -> cyt
             hold.count = 0
             break
         last = hold.head + hold.count
-        if last > depth:
-            last = depth
+        last = min(last, depth)
         reached = transmit(endpoint, hold.slots, hold.head, last)
         hold.count -= reached - hold.head
         hold.head = reached % depth
@@ -52,7 +51,9 @@ def keep(
     return True
 
 
-def offer(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold], slots: cython.pointer[Slots]) -> cython.void:
+def offer(
+    endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold], slots: cython.pointer[Slots]
+) -> cython.void:
     """Sends a batch behind what is held already, holds what the kernel does not take, drops the rest."""
     index: uint32_t = 0
     if not hold.count or drain(endpoint, hold):

@@ -12,7 +12,7 @@ What an errno means is written in ``errnos.py`` alone.
 import errno as errnos
 
 import cython
-from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t
+from cython.cimports.libc.stdint import int32_t, uint32_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.path.adapt import NO_ROOM, put
 from cython.cimports.vecwire.path.batch import Slots, wire
@@ -55,9 +55,7 @@ CUSTOMER_TAG = cython.declare(uint32_t, 0x8100)
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def restore_tag(
-    slots: cython.pointer[Slots], at: uint32_t, message: cython.pointer[msghdr]
-) -> cython.bint:
+def restore_tag(slots: cython.pointer[Slots], at: uint32_t, message: cython.pointer[msghdr]) -> cython.bint:
     """Puts back the VLAN tag that a packet socket gives in PACKET_AUXDATA (packet(7))."""
     auxiliary: cython.pointer[tpacket_auxdata]
     control = CMSG_FIRSTHDR(message)
@@ -191,7 +189,7 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
     endpoint.counters[count.RX_CALLS] += 1
     for i in range(cython.cast(uint32_t, got)):
         if slots.messages[i].msg_len == 0 and endpoint.seqpacket:
-            # An empty record is the end: the peer has closed, or has no frames to send (seqpacket has no other sign).
+            # An empty record is the end: seqpacket has no other sign that the peer has closed.
             endpoint.lost = EPIPE
             endpoint.counters[count.LOST] += 1
             break
@@ -246,7 +244,9 @@ def flush(endpoint: cython.pointer[Endpoint]) -> uint32_t:
     while done < box.count:
         message = cython.address(box.messages[done])
         if endpoint.tx_tun:
-            sent = writev(endpoint.tx_fd, message.msg_hdr.msg_iov, cython.cast(cython.int, message.msg_hdr.msg_iovlen))
+            sent = writev(
+                endpoint.tx_fd, message.msg_hdr.msg_iov, cython.cast(cython.int, message.msg_hdr.msg_iovlen)
+            )
         elif endpoint.vec:
             sent = sendmmsg(endpoint.tx_fd, message, box.count - done, MSG_DONTWAIT | MSG_NOSIGNAL)
         else:
@@ -285,8 +285,8 @@ def transmit(
 ) -> uint32_t:
     """Sends frames ``first`` to ``last`` in order; returns the first one that is not done with.
 
-    ``endpoint.blocked`` or ``endpoint.lost`` says why it stopped before ``last``; the segments of that frame that have
-    been sent are in ``slots.progress``.
+    ``endpoint.blocked`` or ``endpoint.lost`` says why it stopped before ``last``; the segments of that frame
+    that have been sent are in ``slots.progress``.
     """
     box = cython.address(endpoint.outbox)
     index: uint32_t = first

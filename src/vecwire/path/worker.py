@@ -1,8 +1,8 @@
 """The worker: one thread without the GIL around one epoll set, which moves frames between ports.
 
 Theory of operation: every port has a seat. A readable port gives one batch, which is offered to the seat's
-peer in the memory that it was received in; then the next readable port has its turn, so that a busy port cannot
-starve another. A seat asks to be told of room to send only while frames are held for it. Where the
+peer in the memory that it was received in; then the next readable port has its turn, so that a busy port
+cannot starve another. A seat asks to be told of room to send only while frames are held for it. Where the
 kernel says ENOBUFS there is nothing to be told of (the queue of the interface is full, the socket is not), so
 the seat tries again a millisecond later.
 
@@ -92,9 +92,11 @@ class Worker:
     wakeups: uint64_t
     _channels: list[Channel]
     _batches: list[Batch]
-    _recover: object
+    _recover: Callable[[int], bool]
 
-    def __cinit__(self, channels: list[Channel], batches: list[Batch], peers: list[int], poll: int = 0) -> None:
+    def __init__(
+        self, channels: list[Channel], batches: list[Batch], peers: list[int], poll: int = 0
+    ) -> None:
         self.epoll = -1
         self.wake = -1
         self._channels = channels

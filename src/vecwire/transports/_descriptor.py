@@ -52,8 +52,8 @@ class Descriptor:
 class Opening(ExitStack):
     """Collects what an opener makes; gives all of it back unless the opener reaches its end.
 
-    Used as ``with Opening() as made: ...; made.complete()``: the same as ``ExitStack``, where ``complete`` says that
-    from here on the result owns what was made.
+    Used as ``with Opening() as made: ...; made.complete()``: the same as ``ExitStack``, where ``complete``
+    says that from here on the result owns what was made.
     """
 
     def descriptor(self, fd: int, what: str) -> Descriptor:

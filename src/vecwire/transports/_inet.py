@@ -63,7 +63,7 @@ def open_connected(
     kind = socket.SOCK_DGRAM if udp else socket.SOCK_RAW
     what = "a UDP socket" if udp else "a raw IP socket"
     opened = Opened(encapsulation=encapsulation)
-    # Raw sockets of protocols that the resolver does not know: it is asked for datagrams, the address is the same.
+    # The resolver does not know all protocols of raw sockets: it is asked for datagrams, to the same address.
     local = resolve("src", src, srcport, family, socket.SOCK_DGRAM, 0)
     remote = resolve("dst", dst, dstport, family, socket.SOCK_DGRAM, 0)
     with Opening() as made:

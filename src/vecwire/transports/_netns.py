@@ -1,10 +1,11 @@
 """Opening inside a network namespace: in a thread that enters it and ends, so that no other code moves.
 
-A socket or a tap belongs for ever to the namespace that it was made in (network_namespaces(7)), so only the opening has to
-happen there.
+A socket or a tap belongs for ever to the namespace that it was made in (network_namespaces(7)), so only the
+opening has to happen there.
 """
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from vecwire.transports._refusal import refusal
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 NAMED = Path("/run/netns")  # ip-netns(8)
+NO_NAMESPACE = "list them with: ip netns; or give a path such as /proc/PID/ns/net"
 
 T = TypeVar("T")
 
@@ -56,7 +58,7 @@ def inside(netns: str | None, do: Callable[[], T]) -> T:
                 error,
                 f"enter the network namespace {netns}",
                 "the network namespace",
-                remedy="" if error.errno != 2 else "list them with: ip netns; or give a path such as /proc/PID/ns/net",  # noqa: PLR2004
+                remedy=NO_NAMESPACE if error.errno == errno.ENOENT else "",
             ) from error
         return do()
 

@@ -78,9 +78,9 @@ class Opened:
     def drop_peer(self) -> None:
         """Closes what led to a peer that has gone; a listener stays."""
         self.filtered = [entry for entry in self.filtered if entry[0] not in {self.rx, self.tx}]
-        for descriptor in (self.rx, self.tx):
-            if descriptor is not None:
-                descriptor.close()
+        for owned in (self.rx, self.tx):
+            if owned is not None:
+                owned.close()
         self.rx = self.tx = None
 
     def close(self) -> None:
@@ -90,8 +90,8 @@ class Opened:
             with contextlib.suppress(PortError):
                 bpf.detach(descriptor.fileno(), tap=tap)
         self.filtered.clear()
-        for descriptor in (self.rx, self.tx, self.listener):
-            if descriptor is not None:
-                descriptor.close()
+        for owned in (self.rx, self.tx, self.listener):
+            if owned is not None:
+                owned.close()
         while self.cleanup:
             self.cleanup.pop(0)()

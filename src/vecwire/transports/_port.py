@@ -110,7 +110,7 @@ class TransportPort:
                 self._attach()
                 return True
             return False
-        if opened.ifindex and opened.rx is not None and not opened.tx_tun and self._interface_is_the_same():
+        if opened.auxdata and opened.rx is not None and self._interface_is_the_same():
             self._attach()
             return True
         if opened.rx is not None:
@@ -262,16 +262,18 @@ class TransportPort:
         """Has the port's own descriptor follow those that it receives from now."""
         if self._poll_set is None:
             return
-        source = self._opened.rx or self._opened.listener
-        if source is None:
-            return
-        try:
-            self._poll_set.register(source, select.EPOLLIN)
-        except FileExistsError:
-            self._poll_set.modify(source, select.EPOLLIN)
-        if self._opened.rx is not None and self._opened.listener is not None:
-            # The next client waits until this one has gone.
-            self._poll_set.modify(self._opened.listener, 0)
+        opened = self._opened
+        # With a client there, the next one waits until it has gone.
+        for source, events in (
+            (opened.listener, 0 if opened.rx is not None else select.EPOLLIN),
+            (opened.rx, select.EPOLLIN),
+        ):
+            if source is None:
+                continue
+            try:
+                self._poll_set.register(source, events)
+            except FileExistsError:
+                self._poll_set.modify(source, events)
 
     def attach_filter(self, program: bpf.Program | None) -> None:
         """Replaces the filter of a running port; None takes it off.

@@ -22,7 +22,7 @@ REMEDIES: dict[str, dict[int, str]] = {
         errno.EAFNOSUPPORT: "IPv6 is off on this host: leave v6 out, or switch it on",
     },
     "/dev/net/tun": {
-        errno.ENOENT: "load the module tun: modprobe tun; in a container: --device /dev/net/tun",
+        errno.ENOENT: "load the module tun: modprobe tun; give a container the device: --device /dev/net/tun",
         errno.ENODEV: "load the module tun: modprobe tun",
         errno.ENXIO: "load the module tun: modprobe tun",
         errno.EPERM: "give the user access: chmod 0666 /dev/net/tun, or allow the device in the container",
@@ -66,14 +66,14 @@ WITHOUT: dict[str, str] = {
     "checksum": "use a kernel whose tun has TUNSETOFFLOAD",
     "udp segmentation": "Linux 4.18 and later have it; until then every segment is sent on its own",
     "udp coalescing": "Linux 5.0 and later have it; until then every segment is received on its own",
-    "qdisc bypass": "Linux 3.14 and later have it; until then frames pass the queueing discipline",
+    "qdisc bypass": "Linux 3.14 and later have it; until then frames are queued",
     "ignore outgoing": "Linux 4.20 and later have it; until then a filter does the same",
     "promiscuous mode": "run with CAP_NET_RAW; until then only frames for the interface come in",
 }
 #: The remedies for what is the world's fault, not this user's or host's.
 WORLD: dict[int, str] = {
     errno.EADDRINUSE: "something else has that address: choose another port or path, or end it",
-    errno.EADDRNOTAVAIL: "src must be an address of this host, in the namespace that netns= names: ip address",
+    errno.EADDRNOTAVAIL: "src must be an address of this host, in the namespace of netns=: ip address",
     errno.EBUSY: "another process has it open: end it, or choose another name",
     errno.ENODEV: "look for the right name with: ip link",
     errno.ENOENT: "check the name and the path",

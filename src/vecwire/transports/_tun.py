@@ -4,6 +4,7 @@ Each step is tried and its result kept: the virtio-net header, its length, and t
 kernel takes. What is refused is reported, and the port works without it.
 """
 
+import errno
 import fcntl
 import os
 import socket
@@ -74,21 +75,22 @@ def open_tap(made: Opening, opened: Opened, ifname: str, *, gro: bool) -> Descri
 
 def _select(fd: int, ifname: str, flags: int) -> str:
     """Makes the descriptor that of a tap; gives the name that the kernel chose."""
-    last: OSError | None = None
+    first: OSError | None = None
     for extra in (0, IFF_MULTI_QUEUE):
         # A tap that was made with several queues is attached to as one of them, and only so.
         request = struct.pack("=16sH22x", ifname.encode(), flags | extra)
         try:
             chosen = fcntl.ioctl(fd, TUNSETIFF, request)
         except OSError as error:
-            last = last or error
+            first = first or error
         else:
             return bytes(chosen[:16]).split(b"\0", 1)[0].decode()
+    refused = first or OSError(errno.EINVAL, "")
     raise refusal(
-        last or OSError(),
+        refused,
         f"attach to the tap {ifname}",
         "the tap",
-        remedy="" if last is None or last.errno != 22 else "that name belongs to an interface that is no tap",  # noqa: PLR2004
+        remedy="that name belongs to an interface that is no tap" if refused.errno == errno.EINVAL else "",
     )
 
 

@@ -1,7 +1,7 @@
 """bess: frames as records of a SOCK_SEQPACKET Unix socket, as BESS's UnixSocketPort has them.
 
-``dst`` connects to a server: BESS itself, slirp4netns, gvproxy. ``listen`` serves one client at a time, such as UML, and
-the next one after it has gone. A path that begins with ``@`` is an abstract name.
+``dst`` connects to a server: BESS itself, slirp4netns, gvproxy. ``listen`` serves one client at a time, such
+as UML, and the next one after it has gone. A path that begins with ``@`` is an abstract name.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """hybrid: a tap to send, a packet socket on the tap's interface to receive.
 
-What the host sends out of the tap is received from the packet socket, many frames a call, and nobody reads
-the tap: a filter there drops what would only fill its queue. The packet socket wants just what the host sends,
-and not what comes in through the tap, which is our own.
+What the host sends out of the tap is received from the packet socket, many frames a call, and nobody
+reads the tap: a filter there drops what would only fill its queue. The packet socket wants just what the host
+sends, and not what comes in through the tap, which is our own.
 """
 
 from vecwire import bpf

@@ -1,0 +1,35 @@
+# Every target does its own set-up: a fresh machine needs Python 3.11 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint format bench docs clean
+
+demo:
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/vecwire demo
+
+test:
+	@$(PYTHON) tools/prepare.py test peers
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+lint:
+	@$(PYTHON) tools/prepare.py lint
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format:
+	@$(PYTHON) tools/prepare.py lint
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench:
+	@$(PYTHON) tools/prepare.py bench peers
+	@$(BIN)/python bench/tunnel.py
+
+docs:
+	@$(PYTHON) tools/prepare.py docs
+	@$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv build dist site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,112 @@
+"""Pairs of ports that are joined by a link: what one sends, the other receives.
+
+One factory for every transport and for the in-memory fake, so that one suite of the contract runs over all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import vecwire
+from peers.net import Namespace, veth
+from vecwire.testing import pair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vecwire import Port
+
+LEFT4, RIGHT4 = "127.0.0.1", "127.0.0.2"
+LEFT6, RIGHT6 = "fd00::1", "fd00::2"
+TUNNEL4 = (f"src={LEFT4},dst={RIGHT4}", f"src={RIGHT4},dst={LEFT4}")
+TUNNEL6 = (f"src={LEFT6},dst={RIGHT6},v6=1", f"src={RIGHT6},dst={LEFT6},v6=1")
+PORTS = ("srcport=1701,dstport=1702", "srcport=1702,dstport=1701")
+SESSIONS = ("rx_session=1,tx_session=0xfffffffe", "rx_session=0xfffffffe,tx_session=1")
+COOKIES = ("rx_cookie=0xdeadbeef,tx_cookie=7", "rx_cookie=7,tx_cookie=0xdeadbeef")
+KEYS = ("rx_key=0xffffffff,tx_key=5", "rx_key=5,tx_key=0xffffffff")
+
+
+def _joined(*parts: tuple[str, str]) -> tuple[str, str]:
+    return ",".join(part[0] for part in parts), ",".join(part[1] for part in parts)
+
+
+def _same(text: str) -> tuple[str, str]:
+    return text, text
+
+
+#: The specs of both ends over a loopback with the addresses above.
+LOOPBACK: dict[str, tuple[str, str]] = {
+    "gre": _joined(_same("gre"), TUNNEL4),
+    "gre-key-sequence": _joined(_same("gre"), TUNNEL4, KEYS, _same("sequence=1")),
+    "gre-ipv6": _joined(_same("gre"), TUNNEL6),
+    "l2tpv3-udp": _joined(_same("l2tpv3,udp=1"), TUNNEL4, PORTS, SESSIONS),
+    "l2tpv3-ip-cookies": _joined(_same("l2tpv3"), TUNNEL4, SESSIONS, COOKIES),
+    "l2tpv3-udp-ipv6-cookies64-counter": _joined(
+        _same("l2tpv3,udp=1,cookie64=1,counter=1"), TUNNEL6, PORTS, SESSIONS, COOKIES
+    ),
+}
+#: What stands on the left of a link, and the interface at whose other end a raw port stands on the right.
+LINKS: dict[str, str] = {"raw": "raw,ifname=left0", "tap": "tap,ifname=tap0", "hybrid": "hybrid,ifname=tap0"}
+TRANSPORTS = (*LINKS, *LOOPBACK, "bess", "memory")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Two joined ports, the namespace that they are in, and how to open one more of the left kind.
+
+    Attributes:
+        left: the port under test.
+        right: the other end.
+        namespace: where both are; None for the fake.
+        blocking: whether a reader that does not read stops the sender, as a queue between them does.
+    """
+
+    left: Port
+    right: Port
+    namespace: Namespace | None
+    blocking: bool = False
+
+
+@contextlib.contextmanager
+def joined(kind: str, options: str = "") -> Iterator[Joined]:
+    """A pair of the given kind; `options` are added to both specs, as `,depth=8`."""
+    if kind == "memory":
+        left, right = pair()
+        with left, right:
+            yield Joined(left, right, None, blocking=True)
+        return
+    with Namespace("pair", ipv6="ipv6" in kind) as namespace, namespace.enter():
+        left_spec, right_spec, before = _specs(kind, namespace)
+        with vecwire.open(left_spec + options) as first:
+            before()
+            with vecwire.open(right_spec + options) as second:
+                right_first = kind == "bess"
+                ends = (second, first) if right_first else (first, second)
+                if right_first:
+                    # A server has its client only once it has looked for one.
+                    first.recv(first.batch(1))
+                yield Joined(*ends, namespace, blocking=kind == "bess")
+
+
+def _specs(kind: str, namespace: Namespace) -> tuple[str, str, Callable[[], None]]:
+    """The spec to open first, the one to open second, and what to do in between."""
+    if kind == "bess":
+        return "bess,listen=@vecwire-test", "bess,dst=@vecwire-test", lambda: None
+    if kind in LOOPBACK:
+        namespace.ip(f"addr add {RIGHT4}/8 dev lo")
+        if "ipv6" in kind:
+            namespace.ip(f"addr add {LEFT6}/128 dev lo nodad", f"addr add {RIGHT6}/128 dev lo nodad")
+        return *LOOPBACK[kind], lambda: None
+    if kind == "raw":
+        veth((namespace, "left0"), (namespace, "right0"))
+        return LINKS[kind], "raw,ifname=right0", lambda: None
+
+    def bridged() -> None:
+        # A bridge sends through the queue of the tap, where a packet socket sees it, as a host's own stack does.
+        veth((namespace, "mid0"), (namespace, "right0"))
+        namespace.up("tap0")
+        namespace.bridge("bridge0", "tap0", "mid0")
+
+    return LINKS[kind], "raw,ifname=right0", bridged

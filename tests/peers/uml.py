@@ -1,0 +1,243 @@
+"""User Mode Linux, the seed's own code, as a peer: a guest with one vector interface, driven by the test.
+
+Theory of operation. `linux.uml` runs inside a namespace, with the host's root directory as its own, mounted
+read-only: only /proc, /sys, /dev and /run of the guest are its own. Its console is a pair of pipes. The
+init script there is a loop that reads a line, evaluates it and prints a mark with the exit status, so a test
+drives the guest as it would a shell. Nothing is timed: boot ends with a mark, each command with another.
+
+What Debian's UML (6.1) does, each seen here:
+
+- A transport's data is not zeroed (`udp`, `has_sequence` and the pins stay undefined where they are not
+  given; an absent `udp` may mean UDP). The guest boots with `init_on_alloc=1`, so that absent means 0.
+- `srcport` and `dstport` are the names that the driver reads; `src_port` of its manual is passed over
+  silently, and the socket is then bound to a random port.
+- An unknown or missing option, a session of 2^31 or more, or a socket that cannot be opened is told only in
+  the kernel log; the interface then does not exist or does not come up. `configure` shows that log.
+- IPv6 is a module in Debian's UML and is loaded by hand; the guest has no /lib/modules of its own.
+- bess connects when the interface is set up, once: the server must listen by then. `src` may not be absent
+  for gre and l2tpv3.
+- A received 10-octet vnet header with a GSO type is only taken with `gro=1`; otherwise the interface says
+  "Incoming GSO frames and GRO disabled on the interface" and delivers a cut frame.
+- On a processor with AMX, UML 6.1 dies at boot; see `uml_launch.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from peers import uml_launch
+from peers.net import (
+    Iperf,
+    Namespace,
+    Ping,
+    iperf3_command,
+    parse_iperf3,
+    parse_ping,
+    ping_command,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+COMMAND = "linux.uml"
+BOOT_TIMEOUT = 30
+_READY = "@@guest ready"
+
+# With a state that UML cannot keep (see uml_launch.py), no guest program may use wide registers.
+_NO_WIDE_REGISTERS = "GLIBC_TUNABLES=glibc.cpu.hwcaps=" + ",".join(
+    f"-{feature}"
+    for feature in (
+        "AVX",
+        "AVX2",
+        "AVX512F",
+        "AVX512VL",
+        "AVX512BW",
+        "FMA",
+        "AVX_Fast_Unaligned_Load",
+        "XSAVEC",
+        "XSAVE",
+    )
+)
+
+# The host need not have kmod, and the guest has the host's programs: call finit_module(2), 313, directly.
+_LOAD_IPV6 = """import ctypes, os
+folder = "/usr/lib/uml/modules/" + os.uname().release + "/"
+needs = dict(line.split(":") for line in open(folder + "modules.dep"))
+wanted = "kernel/net/ipv6/ipv6.ko"
+for module in [*needs[wanted].split()[::-1], wanted]:
+    with open(folder + module, "rb") as file:
+        ctypes.CDLL(None).syscall(313, file.fileno(), b"", 0)
+"""
+
+_INIT = f"""#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C TMPDIR=/run
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs tmpfs /run
+stty -echo -onlcr
+dmesg -n 1
+cd /run
+[ -d /proc/sys/net/ipv6 ] || '{sys.executable}' -I -S "${{0%/*}}/load_ipv6.py"
+ip link set lo up
+echo '{_READY}'
+while read -r line; do eval "$line"; done
+echo o > /proc/sysrq-trigger
+"""
+
+
+class GuestError(RuntimeError):
+    """A command in the guest failed; the text holds its output."""
+
+
+class Uml:
+    """A running guest with the interface `vec0`. Use it as a context.
+
+    Args:
+        namespace: Where its sockets and taps are.
+        vector: What follows `vec0:` on its command line, `transport=...,...`.
+        memory: Of the guest.
+    """
+
+    def __init__(self, namespace: Namespace, vector: str, *, memory: str = "128M") -> None:
+        self.vector = vector
+        self._marks = itertools.count(1)
+        self._folder = tempfile.TemporaryDirectory(prefix="vecwire-uml-")
+        try:
+            init = Path(self._folder.name, "init")
+            init.write_text(_INIT, encoding="utf-8")
+            init.with_name("load_ipv6.py").write_text(_LOAD_IPV6, encoding="utf-8")
+            init.chmod(0o700)
+            arguments = [
+                f"mem={memory}",
+                *("rootfstype=hostfs", "rootflags=/", "ro", f"init={init}"),
+                *("con=null", "con0=fd:0,fd:1", "init_on_alloc=1", "random.trust_cpu=1"),
+                *(f"uml_dir={self._folder.name}/", "umid=guest"),
+                f"vec0:{vector}",
+            ]
+            self.process = namespace.popen(_command(arguments), name="linux.uml", stdin=True)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        try:
+            self.process.wait_for_text(_READY, timeout=BOOT_TIMEOUT)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the guest at once, however it is."""
+        self.process.kill()
+        self._folder.cleanup()
+
+    def power_off(self, timeout: float = 10) -> int:
+        """Lets the guest power off and returns the exit status of UML, 0 if all went well."""
+        self.process.write("echo o > /proc/sysrq-trigger\n")
+        return self.process.wait(timeout)
+
+    def run(self, argv: Sequence[str] | str, *, check: bool = True, timeout: float = 15) -> str:
+        """Runs a command in the guest and returns what it printed, both streams.
+
+        Args:
+            argv: A command, or a line for its shell.
+            check: Whether an exit status other than 0 is an error.
+            timeout: Seconds.
+
+        Raises:
+            GuestError: It failed; the text holds its output.
+            ProcessError: The guest ended, or the command took too long.
+        """
+        line = argv if isinstance(argv, str) else shlex.join(argv)
+        mark = f"@@{next(self._marks)}"
+        start = len(self.process.output)
+
+        def find(output: str, _errors: str) -> tuple[str, int] | None:
+            text, found, status = output[start:].partition(f"\n{mark} ")
+            return (text, int(status.split("\n")[0])) if found and "\n" in status else None
+
+        self.process.write(f"eval {shlex.quote(line)} 2>&1; printf '\\n{mark} %d\\n' $?\n")
+        text, status = self.process.wait_for(find, timeout=timeout, what=f"the guest runs {line!r}")
+        if check and status:
+            raise GuestError(f"{line}: exit status {status}\n{text}")
+        return text
+
+    def log(self) -> str:
+        """The kernel log of the guest, without colours."""
+        return self.run(["dmesg", "--color=never"])
+
+    def configure(self, *addresses: str, mtu: int | None = None, mac: str | None = None) -> None:
+        """Sets vec0 up, with addresses that are usable at once.
+
+        Raises:
+            GuestError: vec0 does not come up; the text holds the guest's kernel log.
+        """
+        lines = [
+            "cd /proc/sys/net/ipv6/conf/vec0",
+            "echo 0 > accept_dad",
+            "echo 0 > accept_ra",
+            "echo 0 > router_solicitations",
+            "ip link set vec0 addrgenmode none",
+            *([f"ip link set vec0 address {mac}"] if mac else []),
+            *([f"ip link set vec0 mtu {mtu}"] if mtu else []),
+            *(f"ip addr add {each} dev vec0{' nodad' if ':' in each else ''}" for each in addresses),
+            "ip link set vec0 up",
+        ]
+        try:
+            self.run(" && ".join(lines))
+        except GuestError as error:
+            raise GuestError(f"vec0:{self.vector} does not come up\n{error}\n{self.log()[-3000:]}") from error
+
+    def ping(
+        self, destination: str, *, count: int = 3, size: int = 56, interval: float = 0.02, patience: float = 1
+    ) -> Ping:
+        """Pings from the guest; the arguments are those of `net.ping_command`."""
+        command = ping_command(destination, count=count, size=size, interval=interval, patience=patience)
+        return parse_ping(self.run(command, check=False, timeout=30 + count * interval + patience))
+
+    def iperf3_server(self, *, port: int = 5201) -> None:
+        """Starts an iperf3 server in the guest, on all addresses, and returns once it listens."""
+        listening = f":{port:04X} 0*:0000 0A "
+        self.run(f"iperf3 -s -p {port} > /run/iperf3.log 2>&1 &")
+        self.run(
+            f"n=0; until grep -q '{listening}' /proc/net/tcp /proc/net/tcp6; "
+            "do n=$((n+1)); [ $n -lt 500 ] || { cat /run/iperf3.log; false; break; }; sleep 0.01; done"
+        )
+
+    def iperf3(self, destination: str, *, seconds: float = 1, reverse: bool = False) -> Iperf:
+        """Runs an iperf3 client in the guest; with `reverse`, the server sends."""
+        command = iperf3_command(destination, seconds=seconds, reverse=reverse)
+        return parse_iperf3(self.run(command, check=False, timeout=seconds + 20))
+
+    def statistics(self) -> dict[str, int]:
+        """The driver's own counters of vec0: `rx_queue_max`, `rx_encaps_errors`, `tx_restart_queue`..."""
+        lines = self.run(["ethtool", "-S", "vec0"]).splitlines()[1:]
+        pairs = (line.split(":") for line in lines if ":" in line)
+        return {key.strip(): int(value) for key, value in pairs}
+
+
+def missing() -> str | None:
+    """Why UML cannot run here, or None."""
+    return None if shutil.which(COMMAND) else f"{COMMAND} is not installed (Debian: user-mode-linux)"
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    command = [COMMAND, *arguments]
+    if "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8").split():
+        launcher = [sys.executable, "-I", "-S", os.fspath(uml_launch.__file__)]
+        return [*launcher, *command, _NO_WIDE_REGISTERS]
+    return command

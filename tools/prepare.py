@@ -1,0 +1,133 @@
+"""Makes a fresh machine ready: system packages where root may install them, ``.venv``, and vecwire in it.
+
+Run by ``make``, with nothing but Python's standard library: ``python3 tools/prepare.py GOAL [GOAL...]``. A
+goal is an extra of ``pyproject.toml`` (test, lint, docs, bench), or ``peers`` for the programs that the tests
+run against. What is there already is left alone, so a second run takes no time; the package is built anew
+when its sources change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "prepared"
+EXTRAS = ("test", "lint", "docs", "bench")
+BUILT_FROM = ("pyproject.toml", "setup.py", "src", "README.md", "LICENSE")
+
+#: The programs that tests run against, and Debian's packages for them.
+PEERS = {
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "ping": "iputils-ping",
+    "ethtool": "ethtool",
+    "iperf3": "iperf3",
+    "tshark": "tshark",
+    "tcpdump": "tcpdump",
+    "socat": "socat",
+    "linux.uml": "user-mode-linux",
+    "qemu-system-x86_64": "qemu-system-x86",
+}
+
+
+def say(text: str) -> None:
+    """Tells what is being done, where the person is looking."""
+    print(f"vecwire: {text}", flush=True)  # noqa: T201  (this is a program for a terminal)
+
+
+def missing_build_packages() -> set[str]:
+    """Debian's packages that are wanting for a virtual environment and a compiler."""
+    wanted: set[str] = set()
+    if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
+        wanted |= {"gcc", "libc6-dev"}
+    if not Path("/usr/include/linux/if_packet.h").exists():
+        wanted |= {"libc6-dev", "linux-libc-dev"}
+    if not Path(sysconfig.get_paths()["include"], "Python.h").exists():
+        wanted.add("python3-dev")
+    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
+        wanted.add("python3-venv")
+    return wanted
+
+
+def missing_peers() -> set[str]:
+    """Debian's packages of the peers that are not installed."""
+    return {package for program, package in PEERS.items() if shutil.which(program) is None}
+
+
+def install(packages: set[str], why: str, *, needed: bool) -> None:
+    """Installs Debian's packages, or says how to where that is not allowed here."""
+    if not packages:
+        return
+    names = sorted(packages)
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        say(f"{why} are missing; as root: apt-get install {' '.join(names)}")
+        if needed:
+            raise SystemExit(77)
+        return
+    say(f"installing {' '.join(names)} ({why})")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "update", "-q"],
+        ["apt-get", "install", "-q", "-y", "--no-install-recommends", *names],
+    ):
+        done = subprocess.run(  # noqa: S603  (the commands are written here)
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            say(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise SystemExit(1)
+
+
+def fingerprint(extras: list[str]) -> str:
+    """What the installed package was built from, and with what beside it."""
+    digest = hashlib.sha256(f"{sys.version} {extras}".encode())
+    for top in BUILT_FROM:
+        path = ROOT / top
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def prepare_venv(extras: list[str]) -> None:
+    """Makes ``.venv`` and installs vecwire in it, built as a wheel would be."""
+    known = STAMP.read_text(encoding="ascii").split() if STAMP.exists() else []
+    extras = sorted({*extras, *known[1:]})
+    stamp = " ".join([fingerprint(extras), *extras])
+    if known == stamp.split():
+        return
+    if not (VENV / "bin" / "pip").exists():
+        say("making .venv")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)  # noqa: S603
+    what = f".[{','.join(extras)}]" if extras else "."
+    say(f"building and installing {what} (about a minute)")
+    subprocess.run(  # noqa: S603
+        [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", what],
+        cwd=ROOT,
+        check=True,
+    )
+    STAMP.write_text(stamp, encoding="ascii")
+
+
+def main(goals: list[str]) -> None:
+    """Makes everything ready for the goals."""
+    unknown = set(goals) - {*EXTRAS, "peers"}
+    if unknown:
+        raise SystemExit(f"no such goal: {' '.join(sorted(unknown))}; there are {', '.join(EXTRAS)}, peers")
+    install(missing_build_packages(), "a compiler and Python's headers", needed=True)
+    if "peers" in goals:
+        install(missing_peers(), "the programs that tests run against", needed=False)
+    prepare_venv([goal for goal in goals if goal in EXTRAS])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
