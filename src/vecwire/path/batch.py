@@ -29,7 +29,7 @@ LONGEST_FRAME = 65535 + 14 + 8
 #: Octets in front of a frame that every transport can count on, for what it takes off and puts on.
 LEAST_HEADROOM = 64
 MOST_DEPTH = 1024
-#: The kernel joins at most so many datagrams for UDP_GRO, or passes so many on (UDP_MAX_SEGMENTS, linux/udp.h).
+#: The kernel gives at most so many datagrams in one piece (UDP_MAX_SEGMENTS, linux/udp.h).
 MOST_FRAMES_PER_SLOT = 128
 CACHE_LINE = 64
 

@@ -130,7 +130,7 @@ class Channel:
             gso: the kinds of super-frame that may be sent, bit ``1 << gso_type`` for each.
             auxdata: whether VLAN tags arrive in PACKET_AUXDATA.
             udp_gro: whether several datagrams may arrive in one piece.
-            segment_limit: the longest packet, in octets, that may leave with others in one message; 0 for none.
+            segment_limit: the longest packet, in octets, that may share a message with others; 0 for none.
         """
         endpoint = cython.address(self.endpoint)
         endpoint.rx_fd = rx_fd

@@ -163,7 +163,7 @@ def accept_pieces(
         if slots.count == slots.capacity:
             endpoint.counters[count.RX_TRUNCATED] += 1
         else:
-            accept(endpoint, slots, slot, within, piece if length - within > piece else length - within)
+            accept(endpoint, slots, slot, within, min(piece, length - within))
         within += piece
 
 
@@ -319,8 +319,8 @@ def mark_trains(endpoint: cython.pointer[Endpoint]) -> cython.void:
 def lowered(endpoint: cython.pointer[Endpoint], message: uint32_t, error: cython.int) -> cython.bint:
     """Lowers what UDP_SEGMENT is used for, where that may be why the kernel refused; True to try again.
 
-    EIO says that the device on the route cannot finish the checksums, EINVAL or EMSGSIZE that such segments are longer
-    than the path's MTU (net/ipv4/udp.c, udp_send_skb): shorter ones may still go together.
+    EIO says that the device on the route cannot finish the checksums, EINVAL or EMSGSIZE that such segments are
+    longer than the path's MTU (net/ipv4/udp.c, udp_send_skb): shorter ones may still go together.
     """
     box = cython.address(endpoint.outbox)
     first: uint32_t = box.first_packets[message]

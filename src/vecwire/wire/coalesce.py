@@ -2,9 +2,10 @@
 
 Theory of operation: ``begin`` takes a frame that may start a super-frame; ``join`` takes the next one if it
 continues the stream and segmentation would make it again from the whole: the same headers, octet for octet,
-but for what counts on by itself (lengths, IPv4 identification, sequence number, checksums) and PSH, which ends
-it. A shorter frame ends it too. The checksums of both are verified before a frame joins, since the whole is
-sent with a checksum that the kernel takes on trust; a frame that nothing follows costs no sum. Anything else is left as it is; nothing is reordered.
+but for what counts on by itself (lengths, IPv4 identification, sequence number, checksums) and PSH, which
+ends it. A shorter frame ends it too. The checksums of both are verified before a frame joins, since the
+whole is sent with a checksum that the kernel takes on trust; a frame that nothing follows costs no sum.
+Anything else is left as it is; nothing is reordered.
 
 The payload is not touched: ``write_super_headers`` writes the one set of headers in front of the slices.
 The rules are those of ``tcp_gro_receive`` and ``inet_gro_receive`` in the kernel's net/ipv4.
@@ -56,7 +57,9 @@ def eligible(
 @cython.nogil
 @cython.exceptval(check=False)
 def verified(
-    frame: cython.pointer[cython.const[uint8_t]], length: uint32_t, layout: cython.pointer[cython.const[Layout]]
+    frame: cython.pointer[cython.const[uint8_t]],
+    length: uint32_t,
+    layout: cython.pointer[cython.const[Layout]],
 ) -> cython.bint:
     """Whether the checksums of a frame, IPv4's and TCP's, are right."""
     transport: uint32_t = layout.transport
