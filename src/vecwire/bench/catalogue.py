@@ -35,9 +35,8 @@ _TCP_COLUMNS = (
 _FRAME_COLUMNS = (
     Column("frames", "frames/s", 0),
     Column("ns", "its ns/frame", 0),
-    Column("machine_ns", "all ns/frame", 0),
-    Column("load_ns", "load ns/frame", 0),
     Column("lost", "lost, share"),
+    Column("load_ns", "load, ns/frame", 0),
 )
 
 
@@ -85,9 +84,10 @@ def catalogue() -> tuple[Table, ...]:
         Table(
             "frames",
             "Frames from interface to interface",
-            "The load has one processor to itself, the contender another. The kernel's bridge has no process: "
-            "its cost is what it adds to the load's, beside nothing. testpmd never sleeps: below "
-            "saturation its processor is busy with waiting.",
+            "The load has one processor to itself, the contender another; its cost is all that was done in "
+            "the name of its processes, what the kernel does for the receiving host included. The kernel's "
+            "bridge has no process: its cost is what the load costs more, flat out, than with nothing there. "
+            "testpmd never sleeps: below saturation its processor is busy with waiting.",
             _FRAME_COLUMNS,
             (
                 VecwireRaw(RAW),

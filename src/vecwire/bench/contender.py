@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from vecwire.bench.lab import Namespace, Process, veth
 from vecwire.bench.measure import wait_reachable
@@ -45,7 +45,7 @@ class Site:
         """Takes everything away."""
         self._stack.close()
 
-    def __enter__(self) -> "Site":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Many tunnels in one process: L2TPv3 comes in from one side, and leaves on the other side in another tunnel."""
+"""Many tunnels in one process: L2TPv3 comes in from one side, and leaves to the other in another tunnel."""
 
 import json
 import sys

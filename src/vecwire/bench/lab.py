@@ -1,9 +1,9 @@
 """Where the bench happens: namespaces without names, links in them, and processes that die with the bench.
 
 A namespace is held by a descriptor of this process alone. When that is closed, or this process ends in any
-way, the namespace goes as soon as the last process in it has gone; each of those is killed by the kernel when
-the bench ends (PR_SET_PDEATHSIG). All of it belongs to the main thread: it enters a namespace to open a socket
-or to start a process there, and comes back.
+way, the namespace goes as soon as the last process in it has gone; each of those is killed by the kernel
+when the bench ends (PR_SET_PDEATHSIG). All of it belongs to the main thread: it enters a namespace to open a
+socket or to start a process there, and comes back.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ class Namespace:
             self._fd = -1
 
     def ip(self, *lines: str) -> None:
-        """Runs commands of ip(8) inside, each without the leading ``ip``."""
+        """Configures what is inside; each line is what stands behind ``ip`` on a command line."""
         self.run(["ip", "-batch", "-"], text="".join(f"{line}\n" for line in lines))
 
     def run(
@@ -68,7 +68,7 @@ class Namespace:
         """
         with self.enter():
             try:
-                done = subprocess.run(
+                done = subprocess.run(  # noqa: S603 # commands of the bench
                     _mortal(argv), input=text, capture_output=True, text=True, timeout=timeout, check=False
                 )
             except subprocess.TimeoutExpired as error:
@@ -130,7 +130,7 @@ class Process:
         self.name = Path(argv[0]).name
         self.text = ""
         with _pinned(cpu):
-            self._popen = subprocess.Popen(
+            self._popen = subprocess.Popen(  # noqa: S603 # commands of the bench
                 _mortal(argv),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -71,7 +71,9 @@ def _version(argv: tuple[str, ...]) -> str:
     if shutil.which(argv[0]) is None:
         return ""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(  # noqa: S603 # the commands above
+            argv, capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]

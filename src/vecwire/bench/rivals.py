@@ -53,7 +53,7 @@ def plain(first: str, second: str) -> NoReturn:
 
 
 def with_scapy(first: str, second: str) -> None:
-    """scapy's own bridge_and_sniff."""
+    """The bridge that comes with scapy."""
     from scapy.all import bridge_and_sniff  # noqa: PLC0415 # this alone needs it
 
     print("ready", flush=True)  # noqa: T201

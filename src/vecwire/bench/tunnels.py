@@ -58,8 +58,8 @@ class QemuTunnel(Contender):
         site.taps()
         for number, host in enumerate((site.a, site.b)):
             tunnel = (
-                f"l2tpv3,id=tunnel,src={OUTER[number]},dst={OUTER[1 - number]},udp=on,srcport=1701,dstport=1701,"
-                f"rxsession={number + 1},txsession={2 - number}"
+                f"l2tpv3,id=tunnel,src={OUTER[number]},dst={OUTER[1 - number]},udp=on,srcport=1701,"
+                f"dstport=1701,rxsession={number + 1},txsession={2 - number}"
             )
             command = [
                 *("qemu-system-x86_64", "-machine", "none", "-nodefaults", "-display", "none"),
@@ -101,15 +101,15 @@ class KernelVxlan(Contender):
 
 
 def l2tpv3_udp(name: str, *options: str) -> VecwireTunnel:
-    """vecwire's L2TPv3 over UDP."""
+    """L2TPv3 over UDP by vecwire."""
     return VecwireTunnel(name, f"l2tpv3,udp=1,srcport=1701,dstport=1701,{_L2TPV3}", *options)
 
 
 def l2tpv3_ip(name: str) -> VecwireTunnel:
-    """vecwire's L2TPv3 over IP."""
+    """L2TPv3 over IP by vecwire."""
     return VecwireTunnel(name, f"l2tpv3,{_L2TPV3}")
 
 
 def gre(name: str) -> VecwireTunnel:
-    """vecwire's GRE."""
+    """GRE by vecwire."""
     return VecwireTunnel(name, "gre,rx_key={0},tx_key={1}")

@@ -7,7 +7,6 @@ and then UML misses the signal that its input is there: a silent guest is nudged
 
 import itertools
 import shlex
-import sys
 from pathlib import Path
 from typing import ClassVar
 

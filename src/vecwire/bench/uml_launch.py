@@ -35,7 +35,17 @@ _FILTER = (
     (_RETURN, 0, 0, SECCOMP_RET_ERRNO | errno.ENODEV),
     (_RETURN, 0, 0, SECCOMP_RET_ALLOW),
 )
-_WIDE = ("AVX", "AVX2", "AVX512F", "AVX512VL", "AVX512BW", "FMA", "AVX_Fast_Unaligned_Load", "XSAVEC", "XSAVE")
+_WIDE = (
+    "AVX",
+    "AVX2",
+    "AVX512F",
+    "AVX512VL",
+    "AVX512BW",
+    "FMA",
+    "AVX_Fast_Unaligned_Load",
+    "XSAVEC",
+    "XSAVE",
+)
 
 
 def needed() -> bool:
