@@ -29,7 +29,7 @@ LAYERS: dict[str, set[str]] = {
     "meter": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "service": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter"},
     "demo": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter", "probe"},
-    "bench": {"errors", "wire", "spec", "path", "port", "transports", "switch", "__init__"},
+    "bench": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "cli": {
         *("errors", "wire", "spec", "bpf", "path", "port", "transports"),
         *("switch", "aio", "probe", "meter", "service", "demo", "bench"),

@@ -17,7 +17,7 @@ _VERSIONS = {
     "socat": ("socat", "-V"),
     "UML": ("linux.uml", "--version"),
     "OVS": ("ovs-vswitchd", "--version"),
-    "DPDK": ("dpdk-testpmd", "--version"),
+    "DPDK": ("dpkg-query", "--showformat", "${Version}", "--show", "dpdk-dev"),
     "cc": ("cc", "--version"),
     "iproute2": ("ip", "-V"),
 }
@@ -75,6 +75,8 @@ def _version(argv: tuple[str, ...]) -> str:
             argv, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
+        return ""
+    if done.returncode:
         return ""
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
     return next((line for line in lines if any(letter.isdigit() for letter in line)), "")[:100]

@@ -8,15 +8,16 @@ import contextlib
 import json
 import sys
 
-import vecwire
+from vecwire.switch import Cable
+from vecwire.transports import open_port
 
 
 def main(specs: list[str]) -> None:
     """Joins the specs two by two, and answers until its input ends."""
     with contextlib.ExitStack() as stack:
-        ports = [stack.enter_context(vecwire.open(spec)) for spec in specs]
+        ports = [stack.enter_context(open_port(spec)) for spec in specs]
         for first, second in zip(ports[::2], ports[1::2], strict=True):
-            stack.enter_context(vecwire.Cable(first, second))
+            stack.enter_context(Cable(first, second))
         _say("ready")
         for _ in sys.stdin:
             stats = [port.stats for port in ports]

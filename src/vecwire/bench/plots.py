@@ -9,7 +9,8 @@ from vecwire.bench.figures import figure
 from vecwire.bench.samples import Results
 from vecwire.bench.tables import Table
 
-OURS, OTHERS, SECOND = "#1f6feb", "#9aa4b2", "#8ab4f8"
+OURS, SECOND = "#1f6feb", "#8ab4f8"
+OTHERS, DARK = "#9aa4b2", "#4b5563"
 _DPI = 120
 
 
@@ -75,7 +76,10 @@ def _bars(axes: Any, results: Results, table: Table) -> bool:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     if table.name != "frames":
-        axes.set_xlabel(" | ".join(column.heading for column in columns))
+        bars = ("dark: ", "light: ") if len(columns) > 1 else ("",)
+        axes.set_xlabel("; ".join(bar + column.heading for bar, column in zip(bars, columns, strict=True)))
+    if table.name == "latency":
+        axes.set_xscale("log")
     return bool(names)
 
 
@@ -83,6 +87,7 @@ def _lines(axes: Any, results: Results, table: Table) -> bool:
     """A line for each contender over the cases, which are numbers."""
     column = table.columns[0]
     drawn = False
+    drawn_others: list[str] = []
     for name in results.contenders(table.name):
         points = [
             (int(case), found)
@@ -97,7 +102,8 @@ def _lines(axes: Any, results: Results, table: Table) -> bool:
             [found.median - found.least for _, found in points],
             [found.most - found.median for _, found in points],
         ]
-        color = OURS if name.startswith("vecwire") else None
+        color = OURS if name.startswith("vecwire") else OTHERS if not drawn_others else DARK
+        drawn_others += [] if name.startswith("vecwire") else [name]
         axes.errorbar(
             [number for number, _ in points],
             middle,

@@ -1,5 +1,6 @@
 """``vecwire bench``: measures vecwire beside its peers, on this machine, changing nothing on it."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ Examples:
     vecwire bench --resume bench.json
 """
 
+_WIDE = 150
 _NAMES = ("tunnel", "wire", "frames", "latency", "depth", "tunnels", "flows")
 
 
@@ -65,15 +67,16 @@ def command(
 
     from vecwire.bench.session import Request, Session  # noqa: PLC0415
 
-    session = Session(
-        Request(quick, tuple(only or ()), rounds, json, resume, plots, report),
-        Console(highlight=False),
-    )
+    request = Request(quick, tuple(only or ()), rounds, json, resume, plots, report)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    session = None
     try:
         with Signals():
+            session = Session(request, console)
             session.measure()
     except Interrupted:
-        session.show()
+        if session is not None:
+            session.show()
         raise typer.Exit(ExitCode.FAILED) from None
     session.show()
     session.write()
