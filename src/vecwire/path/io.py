@@ -319,8 +319,8 @@ def mark_trains(endpoint: cython.pointer[Endpoint]) -> cython.void:
 def lowered(endpoint: cython.pointer[Endpoint], message: uint32_t, error: cython.int) -> cython.bint:
     """Lowers what UDP_SEGMENT is used for, where that may be why the kernel refused; True to try again.
 
-    EIO says that the device on the route cannot finish the checksums, EINVAL or EMSGSIZE that such segments are
-    longer than the path's MTU (net/ipv4/udp.c, udp_send_skb): shorter ones may still go together.
+    EIO says that the device on the route cannot finish the checksums, EINVAL or EMSGSIZE that such segments
+    are longer than the path's MTU (net/ipv4/udp.c, udp_send_skb): shorter ones may still go together.
     """
     box = cython.address(endpoint.outbox)
     first: uint32_t = box.first_packets[message]
