@@ -250,6 +250,7 @@ class Batch:
         self.slots.progress[place] = 0
         memset(cython.address(self.slots.vnet[place]), 0, cython.sizeof(VnetHeader))
         if vnet is not None:
+            self.slots.plain = False
             header = vnet.pack(LONG)
             memcpy(cython.address(self.slots.vnet[place]), cython.cast(cython.p_char, header), LONG)
         self.slots.count = place + 1

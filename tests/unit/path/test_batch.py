@@ -1,15 +1,20 @@
 """The batch: memory with headroom, the frames in it, and views of both that copy nothing."""
 
 import gc
+import socket
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from oracle import internet
+from oracle.internet import Segment
 from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, MOST_DEPTH, MOST_FRAMES_PER_SLOT, Batch
+from vecwire.path.channel import Channel
 from vecwire.wire.vnet import Vnet
 
 FRAMES = [bytes([number]) * (60 + number) for number in range(1, 6)]
@@ -396,6 +401,26 @@ def test_headers_do_not_stay_behind() -> None:
     batch.clear()
     batch.append(b"y" * 60)
     assert batch.vnet(0) == Vnet()
+
+
+def test_a_header_is_obeyed_among_frames_that_came_without() -> None:
+    """A super-frame appended to a batch that was received without headers is not joined as a plain frame."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        for end in (here, there):
+            end.setblocking(False)
+        batch, receiver, sender = Batch(8, 9000), Channel(8), Channel(8)
+        receiver.attach(here.fileno(), here.fileno())
+        sender.attach(here.fileno(), here.fileno(), tx_vnet=10, gso=1 << 1)
+        there.send(b"x" * 60)
+        assert receiver.recv(batch) == 1
+        first = Segment(payload=b"y" * 3000)
+        after = replace(first, sequence=first.sequence + 3000, identification=first.identification + 1)
+        batch.append(internet.build(first), Vnet(gso_type=1, gso_size=1000))
+        batch.append(internet.build(after))
+        assert sender.send(batch) == 3
+        sizes = [Vnet.unpack(there.recv(9000)).gso_size for _ in range(3)]
+    assert sizes == [0, 1000, 0]
 
 
 def test_a_header_that_cannot_be() -> None:
