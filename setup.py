@@ -20,7 +20,6 @@ DIRECTIVES = {
     "initializedcheck": False,
     "embedsignature": True,
     "embedsignature.format": "python",
-    "freethreading_compatible": True,
 }
 
 

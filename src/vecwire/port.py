@@ -4,7 +4,8 @@
   The port writes into it during a call and keeps nothing of it afterwards.
 - **recv** replaces the frames of a batch and returns how many there are; 0 means that none are waiting.
 - **send** sends frames in order and returns how many are done with: the kernel took them, or they were
-  dropped and counted. The caller keeps the rest. It never blocks.
+  dropped and counted. The caller keeps the rest. It never blocks. While the peer is away it takes nothing:
+  ``wait(write=True)`` waits until there is one.
 - Neither raises for what a network does: EAGAIN and ENOBUFS end a call early, EINTR is retried, a bad
   frame is a counted drop, a lost peer is waited for. Both release the GIL.
 - **close** gives back every descriptor, filter and path, once; after it every call but ``close`` itself
@@ -59,10 +60,10 @@ class PortStats:
     counters: Mapping[str, int]
 
     def __getattr__(self, name: str) -> int:
-        try:
-            return self.counters[name]
-        except KeyError:
-            raise AttributeError(f"there is no counter named {name}") from None
+        # Only what is no attribute comes here; "counters" does while the object is being copied.
+        if name == "counters" or name not in self.counters:
+            raise AttributeError(f"there is no counter named {name}")
+        return self.counters[name]
 
     def __sub__(self, earlier: "PortStats") -> "PortStats":
         """What was counted since ``earlier``."""

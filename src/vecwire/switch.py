@@ -48,6 +48,11 @@ class Cable:
         """Whether frames flow."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def wakeups(self) -> int:
+        """How often the worker woke, since the start, because there was something to do."""
+        return 0 if self._worker is None else self._worker.wakeups
+
     def start(self) -> Self:
         """Begins to move frames, in a thread of its own; returns once they flow.
 

@@ -31,7 +31,7 @@ SHORTEST = 14
 class _Lane:
     """One direction: a bounded queue, and two event descriptors that say what it is ready for.
 
-    It is closed when the end that reads it is: what is sent into it then is lost.
+    It is closed when the end that reads it is: nothing is taken into it then.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -46,7 +46,7 @@ class _Lane:
         """Brings the event descriptors in line with the queue."""
         for event, ready in (
             (self.filled, bool(self.frames)),
-            (self.room, len(self.frames) < self.capacity or self.closed),
+            (self.room, len(self.frames) < self.capacity and not self.closed),
         ):
             if ready:
                 os.eventfd_write(event, 1)
@@ -135,7 +135,7 @@ class MemoryPort:
             reason = self._reason(frame, vnet)
             if reason is not None:
                 self._counters[reason] += 1
-            elif len(lane.frames) == lane.capacity:
+            elif lane.closed or len(lane.frames) == lane.capacity:
                 self._counters["tx_stalls"] += 1
                 break
             else:
@@ -150,8 +150,6 @@ class MemoryPort:
 
     def _reason(self, frame: bytes, vnet: Vnet) -> str | None:
         """The counter of the reason why a frame cannot be sent; None where it can."""
-        if self._outgoing.closed:
-            return "tx_down"
         if len(frame) < SHORTEST:
             return "tx_runt"
         if not vnet.fits(len(frame)):

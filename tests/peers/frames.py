@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
+
 from vecwire import Vnet
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def frame(number: int, length: int = 60, *, source: str = LEFT, destination: str
     return (head + bytes((number + i) & 0xFF for i in range(length)))[:length]
 
 
-def ours(octets: bytes) -> bool:
+def ours(octets: bytes | memoryview) -> bool:
     """Whether a frame was made by `frame`: a link has chatter of its own."""
     return len(octets) >= HEADER and octets[12:14] == struct.pack("!H", EXPERIMENTAL)
 
@@ -74,7 +75,7 @@ def super_frame(
 def ones_complement_sum(octets: bytes) -> int:
     """The 16-bit ones' complement sum, the slow and plain way (RFC 1071)."""
     padded = octets + b"\0" * (len(octets) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return total
@@ -105,7 +106,9 @@ def good_checksum(octets: bytes, start: int, ipv6: bool) -> int:
     """The TCP checksum that a frame ought to have; `start` is where its IP header begins."""
     transport = start + (40 if ipv6 else (octets[start] & 15) * 4)
     end = start + (
-        40 + int.from_bytes(octets[start + 4 : start + 6]) if ipv6 else int.from_bytes(octets[start + 2 : start + 4])
+        40 + int.from_bytes(octets[start + 4 : start + 6])
+        if ipv6
+        else int.from_bytes(octets[start + 2 : start + 4])
     )
     body = bytearray(octets[transport:end])
     body[16:18] = b"\0\0"

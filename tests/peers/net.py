@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import ipaddress
 import itertools
 import json
 import os
@@ -33,6 +34,7 @@ T = TypeVar("T")
 
 PREFIX = "vecwire-test"
 CLONE_NEWNET = 0x40000000
+RTF_LOCAL = 0x80000000  # linux/ipv6_route.h
 _RUN = Path("/run/netns")
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -63,6 +65,11 @@ def wait_until(condition: Callable[[], T | None], *, timeout: float, what: str, 
         if time.monotonic() >= deadline:
             raise TimeoutError(f"{what}: not within {timeout:g} s (last seen: {found!r})")
         time.sleep(interval)
+
+
+def open_descriptors() -> list[str]:
+    """The numbers of the descriptors that this process has open, sorted."""
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
 
 
 @dataclass(frozen=True)
@@ -145,23 +152,18 @@ def parse_iperf3(text: str) -> Iperf:
     return Iperf(received["bits_per_second"], end.get("sum_sent", {}).get("retransmits", 0), report)
 
 
-def when_idle(run: Callable[[], str]) -> Iperf:
-    """Runs an iperf3 client until the server is free: it is busy for a moment after each run."""
-
-    def attempt() -> Iperf | None:
-        text = run()
-        return None if "the server is busy" in text else parse_iperf3(text)
-
-    return wait_until(attempt, timeout=10, what="the iperf3 server is free")
-
-
 def iperf3_command(
-    destination: str, *, seconds: float = 1, reverse: bool = False, options: Sequence[str] = ()
+    destination: str,
+    *,
+    port: int = 5201,
+    seconds: float = 1,
+    reverse: bool = False,
+    options: Sequence[str] = (),
 ) -> list[str]:
     """The command of an iperf3 client; with `reverse`, the server sends."""
     return [
         "iperf3",
-        *("-c", destination, "-t", f"{seconds:g}", "-J", "--connect-timeout", "3000"),
+        *("-c", destination, "-p", str(port), "-t", f"{seconds:g}", "-J", "--connect-timeout", "3000"),
         *(["-R"] if reverse else []),
         *options,
     ]
@@ -266,6 +268,27 @@ class Namespace:
             *(f"addr add {each} dev {link}{' nodad' if ':' in each else ''}" for each in addresses),
             f"link set {link} up",
         )
+        for each in addresses:
+            if ":" in each:
+                self.wait_ipv6(each)
+
+    def wait_ipv6(self, address: str) -> None:
+        """Waits until an IPv6 address can be sent to and from.
+
+        The kernel adds the address at once and the route to it a little later, from a work queue
+        (addrconf_dad_work(), net/ipv6/addrconf.c), duplicate address detection or not.
+        """
+        wanted = ipaddress.IPv6Address(address.partition("/")[0]).packed.hex()
+
+        def routed() -> bool:
+            with self.enter():
+                routes = Path("/proc/thread-self/net/ipv6_route").read_text(encoding="ascii")
+            return any(
+                line.startswith(f"{wanted} 80") and int(line.split()[8], 16) & RTF_LOCAL
+                for line in routes.splitlines()
+            )
+
+        wait_until(routed, timeout=5, what=f"{address} has its route")
 
     def tap(self, link: str, *addresses: str, mtu: int | None = None, mac: str | None = None) -> None:
         """Makes a persistent tap, up and with addresses, for a process to attach to."""
@@ -344,8 +367,11 @@ class Namespace:
         wait_until(answered, timeout=timeout, what=f"{destination} answers {self.name}")
 
     def iperf3_server(self, address: str, *, port: int = 5201) -> Background:
-        """Starts an iperf3 server inside and returns once it listens."""
-        server = self.popen(["iperf3", "-s", "--forceflush", "-B", address, "-p", str(port)])
+        """Starts an iperf3 server inside, for one run, and returns once it listens.
+
+        Give the next server another port: the last moments of a server refuse, or reset, the next client.
+        """
+        server = self.popen(["iperf3", "-s", "-1", "--forceflush", "-B", address, "-p", str(port)])
         try:
             server.wait_for_text("Server listening")
         except BaseException:
@@ -354,16 +380,18 @@ class Namespace:
         return server
 
     def iperf3(
-        self, destination: str, *, seconds: float = 1, reverse: bool = False, options: Sequence[str] = ()
+        self,
+        destination: str,
+        *,
+        port: int = 5201,
+        seconds: float = 1,
+        reverse: bool = False,
+        options: Sequence[str] = (),
     ) -> Iperf:
         """Runs an iperf3 client inside; with `reverse`, the server sends."""
-        command = iperf3_command(destination, seconds=seconds, reverse=reverse, options=options)
-
-        def run() -> str:
-            done = self.run(command, check=False, timeout=seconds + 20)
-            return done.stdout or done.stderr
-
-        return when_idle(run)
+        command = iperf3_command(destination, port=port, seconds=seconds, reverse=reverse, options=options)
+        done = self.run(command, check=False, timeout=seconds + 20)
+        return parse_iperf3(done.stdout or done.stderr)
 
 
 @contextlib.contextmanager

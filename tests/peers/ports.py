@@ -97,14 +97,14 @@ def _specs(kind: str, namespace: Namespace) -> tuple[str, str, Callable[[], None
     if kind in LOOPBACK:
         namespace.ip(f"addr add {RIGHT4}/8 dev lo")
         if "ipv6" in kind:
-            namespace.ip(f"addr add {LEFT6}/128 dev lo nodad", f"addr add {RIGHT6}/128 dev lo nodad")
+            namespace.up("lo", f"{LEFT6}/128", f"{RIGHT6}/128")
         return *LOOPBACK[kind], lambda: None
     if kind == "raw":
         veth((namespace, "left0"), (namespace, "right0"))
         return LINKS[kind], "raw,ifname=right0", lambda: None
 
     def bridged() -> None:
-        # A bridge sends through the queue of the tap, where a packet socket sees it, as a host's own stack does.
+        # A bridge sends through the tap's queue, where a packet socket sees it, as a host's own stack does.
         veth((namespace, "mid0"), (namespace, "right0"))
         namespace.up("tap0")
         namespace.bridge("bridge0", "tap0", "mid0")

@@ -17,6 +17,16 @@ class Descriptor:
         self._fd = fd
         self._what = what
 
+    @property
+    def number(self) -> int:
+        """The descriptor's number; -1 once it is closed."""
+        return self._fd
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was not closed yet."""
+        return self._fd >= 0
+
     def fileno(self) -> int:
         """The descriptor's number.
 

@@ -9,12 +9,13 @@ revives with the interface. Everything else is opened anew, from the same spec, 
 import logging
 import select
 import time
+import warnings
 from types import MappingProxyType, TracebackType
 from typing import Self
 
 from vecwire import bpf
 from vecwire.errors import ClosedError, PortError, UnsupportedError, VecwireError
-from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, Batch
+from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, MOST_FRAMES_PER_SLOT, Batch
 from vecwire.path.channel import Channel
 from vecwire.port import PortInfo, PortStats
 from vecwire.spec import Spec, parse
@@ -22,6 +23,7 @@ from vecwire.transports import _netns, bess
 from vecwire.transports._filters import wanted
 from vecwire.transports._opened import Opened
 from vecwire.transports._packet import interface_index
+from vecwire.transports._refusal import refusal
 from vecwire.transports._table import OPENERS
 
 logger = logging.getLogger("vecwire.port")
@@ -48,20 +50,30 @@ class TransportPort:
         self._poll_set: select.epoll | None = None
         self._retry_at = 0.0
         self._opened: Opened = self._open()
+        try:
+            self.channel = Channel(
+                depth=spec.depth,
+                vec=spec.vec,
+                rx_tun=self._opened.rx_tun,
+                tx_tun=self._opened.tx_tun,
+                seqpacket=self._opened.seqpacket,
+                encapsulation=self._opened.encapsulation,
+            )
+            self._attach()
+        except BaseException:
+            self._opened.close()
+            raise
         self._closed = False
-        self.channel = Channel(
-            depth=spec.depth,
-            vec=spec.vec,
-            rx_tun=self._opened.rx_tun,
-            tx_tun=self._opened.tx_tun,
-            seqpacket=self._opened.seqpacket,
-            encapsulation=self._opened.encapsulation,
-        )
-        self._attach()
 
     def _open(self) -> Opened:
         opener = OPENERS[type(self.spec)]
-        return _netns.inside(self.spec.netns, lambda: opener(self.spec))
+        try:
+            return _netns.inside(self.spec.netns, lambda: opener(self.spec))
+        except VecwireError:
+            raise
+        except OSError as error:
+            # A step that openers have no special word for, such as a socket option.
+            raise refusal(error, f"open {self.spec}", self.spec.transport) from error
 
     def _attach(self) -> None:
         """Gives the channel the descriptors that there are now."""
@@ -76,6 +88,8 @@ class TransportPort:
                 tx_vnet=opened.tx_vnet,
                 gso=opened.gso,
                 auxdata=opened.auxdata,
+                udp_gro=opened.udp_gro,
+                segment_limit=opened.segment_limit,
             )
         self._arm()
 
@@ -90,9 +104,6 @@ class TransportPort:
             back = self._recover()
         except VecwireError as error:
             logger.debug("%s: not back yet: %s", self.spec, error)
-            back = False
-        except OSError as error:
-            logger.warning("%s: cannot be brought back: %s", self.spec, error)
             back = False
         if back:
             self.channel.recovered()
@@ -147,9 +158,9 @@ class TransportPort:
         """What was opened, and whether it is up."""
         opened = self._opened
         descriptors = {
-            role: owned.fileno()
+            role: owned.number
             for role, owned in (("rx", opened.rx), ("tx", opened.tx), ("listen", opened.listener))
-            if owned is not None and not self._closed
+            if owned is not None and owned.is_open
         }
         return PortInfo(
             transport=self.spec.transport,
@@ -182,7 +193,12 @@ class TransportPort:
         # A packet socket cannot refuse the super-frames that its interface has: it needs the room for them.
         whole = self.spec.gro or self._opened.auxdata
         size = LONGEST_FRAME if whole else self.spec.mtu + ETHERNET_AND_TAGS
-        return Batch(depth or self.spec.depth, size, max(self.spec.headroom, LEAST_HEADROOM))
+        return Batch(
+            depth or self.spec.depth,
+            size,
+            max(self.spec.headroom, LEAST_HEADROOM),
+            MOST_FRAMES_PER_SLOT if self._opened.udp_gro else 1,
+        )
 
     def recv(self, batch: Batch) -> int:
         """Receives frames into ``batch``; how many it holds then.
@@ -190,8 +206,13 @@ class TransportPort:
         Raises:
             ClosedError: if the port is closed.
             PortError: if a cable has claimed the port.
+            ValueError: if the batch's slots are too short for the pieces that the port receives.
         """
         self._alive()
+        if self._opened.udp_gro and batch.size < LONGEST_FRAME:
+            raise ValueError(
+                "this port receives many frames in one piece: give it its own batch(), or open it with gro=0"
+            )
         got = self.channel.recv(batch)
         if not got and self.channel.lost:
             self._recover_when_due()
@@ -316,6 +337,13 @@ class TransportPort:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        # A port that failed to open has no more than this attribute.
+        if not self._closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self.channel.release(self.channel.user)
+            self.close()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "up" if not self.channel.lost else "waiting"

@@ -21,7 +21,12 @@ from vecwire.transports._refusal import refusal
 from vecwire.transports._sockets import enlarge_buffers
 
 WHAT = "a Unix socket"
-CONNECT_SECONDS = 5.0
+NOBODY = "nobody listens there: start the server first, or serve with listen="
+REMEDIES = {
+    errno.ENOENT: NOBODY,
+    errno.ECONNREFUSED: NOBODY,
+    errno.EAGAIN: "the server has clients waiting already: end one of them, or try again",
+}
 
 
 def address_of(path: str) -> str | bytes:
@@ -83,21 +88,13 @@ def _connect(made: Opening, client: socket.socket, dst: str, src: str | None, op
     """Connects, bound to ``src`` where that is given."""
     if src is not None:
         _bind(made, client, src, "src", opened)
-    # A server whose backlog is full would refuse a non-blocking connect at once.
-    client.settimeout(CONNECT_SECONDS)
+    client.setblocking(False)
     try:
         client.connect(address_of(dst))
     except OSError as error:
-        timed_out = isinstance(error, TimeoutError)
         raise refusal(
-            OSError(errno.ETIMEDOUT, "") if timed_out else error,
-            f"connect to dst={dst}",
-            WHAT,
-            remedy="nobody listens there: start the server first, or serve with listen="
-            if error.errno in {errno.ENOENT, errno.ECONNREFUSED}
-            else "",
+            error, f"connect to dst={dst}", WHAT, remedy=REMEDIES.get(error.errno or 0, "")
         ) from error
-    client.setblocking(False)
 
 
 def _bind(made: Opening, unbound: socket.socket, path: str, option: str, opened: Opened) -> None:

@@ -1,0 +1,120 @@
+"""A host in a namespace of its own, attached to a cable's end by any transport; and TCP between two of them.
+
+By raw, tap and hybrid the host's kernel is on the transport itself. By a tunnel or bess, a second cable joins
+the transport's other end to a tap of the host, so that a kernel's TCP drives every transport.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import vecwire
+from peers.net import Namespace, veth
+from peers.ports import COOKIES, KEYS, PORTS, SESSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHUNK = bytes(range(256)) * 256
+SECONDS = 20.0
+#: The transports that a host can be attached by, each with the two specs of its link where it has one.
+TUNNELS: dict[str, tuple[str, str]] = {
+    "gre": (f"gre,{KEYS[0]},sequence=1", f"gre,{KEYS[1]},sequence=1"),
+    "l2tpv3": (f"l2tpv3,udp=1,{PORTS[0]},{SESSIONS[0]}", f"l2tpv3,udp=1,{PORTS[1]},{SESSIONS[1]}"),
+    "l2tpv3-ip": (f"l2tpv3,{SESSIONS[0]},{COOKIES[0]}", f"l2tpv3,{SESSIONS[1]},{COOKIES[1]}"),
+}
+ATTACHED_BY = ("raw", "tap", "hybrid", *TUNNELS, "bess")
+
+
+@dataclass
+class Host:
+    """One host: its namespace, its link, and the spec of the transport that it is attached by."""
+
+    namespace: Namespace
+    link: str
+    spec: str
+    stack: contextlib.ExitStack = field(repr=False)
+
+    def configure(self, number: int, mtu: int) -> None:
+        """Gives it the addresses 10.9.0.NUMBER and fd09::NUMBER."""
+        self.namespace.up(self.link, f"10.9.0.{number}/24", f"fd09::{number}/64", mtu=mtu)
+
+
+@contextlib.contextmanager
+def attached(kind: str) -> Iterator[Host]:
+    """A host that is attached by `kind`; `Host.spec` is what the cable under test opens."""
+    with contextlib.ExitStack() as stack:
+        namespace = stack.enter_context(Namespace(kind))
+        if kind in {"tap", "hybrid"}:
+            namespace.tap("host0")
+            yield Host(namespace, "host0", f"{kind},ifname=host0,netns={namespace.name}", stack)
+            return
+        middle = stack.enter_context(Namespace(f"{kind}-mid", ipv6=False))
+        if kind == "raw":
+            veth((namespace, "host0"), (middle, "port0"))
+            yield Host(namespace, "host0", f"raw,ifname=port0,netns={middle.name}", stack)
+            return
+        namespace.tap("host0")
+        if kind == "bess":
+            name = f"@vecwire-{namespace.name}"
+            near = stack.enter_context(vecwire.open(f"bess,listen={name}"))
+            spec = f"bess,dst={name}"
+        else:
+            outer = stack.enter_context(Namespace(f"{kind}-far", ipv6=False))
+            veth(
+                (outer, "wan0"),
+                (middle, "wan0"),
+                addresses_a=["192.168.7.1/24"],
+                addresses_b=["192.168.7.2/24"],
+            )
+            ours, theirs = TUNNELS[kind]
+            near = stack.enter_context(
+                vecwire.open(f"{ours},src=192.168.7.1,dst=192.168.7.2,netns={outer.name}")
+            )
+            spec = f"{theirs},src=192.168.7.2,dst=192.168.7.1,netns={middle.name}"
+        tap = stack.enter_context(vecwire.open(f"tap,ifname=host0,netns={namespace.name}"))
+        stack.enter_context(vecwire.Cable(tap, near))
+        yield Host(namespace, "host0", spec, stack)
+
+
+def transfer(source: Host, sink: Host, address: str, octets: int) -> None:
+    """Moves octets by TCP from one host to another; a difference, or a stall, is an assertion."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with contextlib.ExitStack() as stack:
+        with sink.namespace.enter():
+            server = stack.enter_context(socket.create_server((address, 0), family=family))
+        server.settimeout(SECONDS)
+        with source.namespace.enter():
+            client = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        client.settimeout(SECONDS)
+        received = hashlib.sha256()
+        count = 0
+
+        def receive() -> None:
+            nonlocal count
+            with contextlib.suppress(TimeoutError):
+                connection, _ = server.accept()
+                connection.settimeout(SECONDS)
+                with connection:
+                    while piece := connection.recv(1 << 16):
+                        received.update(piece)
+                        count += len(piece)
+
+        thread = threading.Thread(target=receive)
+        thread.start()
+        try:
+            client.connect(server.getsockname())
+            sent = hashlib.sha256()
+            for _ in range(octets // len(CHUNK)):
+                client.sendall(CHUNK)
+                sent.update(CHUNK)
+            client.shutdown(socket.SHUT_WR)
+        finally:
+            thread.join()
+        assert count == octets // len(CHUNK) * len(CHUNK), "the stream stalled"
+        assert received.digest() == sent.digest()
