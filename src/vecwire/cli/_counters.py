@@ -124,10 +124,11 @@ def rich_table(readings: Sequence[Reading], *, width: int = 80, average: bool = 
         for index, heading in enumerate(headings(average=average))
         if width >= _WIDE or not heading.endswith("octets")
     ]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for index, heading in shown:
+        # Where there is too little room the name is wrapped, never a number.
         table.add_column(
-            heading, justify="right" if index else "left", no_wrap=True, min_width=_WIDTHS.get(index)
+            heading, justify="right" if index else "left", no_wrap=index > 0, min_width=_WIDTHS.get(index)
         )
     for reading in readings:
         cells = row(reading)

@@ -100,7 +100,7 @@ class LiveView:
                 parts.append(Padding(bar, (0, 0, 0, 3)))
         if self._counters is not None:
             table = rich_table(
-                self._counters.readings, width=self._console.width, average=self._counters.final
+                self._counters.readings, width=self._console.width - 1, average=self._counters.final
             )
             parts.append(Padding(table, (1, 0, 0, 1)))
         return Group(*parts)
@@ -186,11 +186,15 @@ def _ping_object(event: Ping) -> dict[str, Any]:
         "sent": event.pinged.sent,
         "received": len(times),
         "rtt_ms": {
-            "min": min(times, default=None),
-            "avg": sum(times) / len(times) if times else None,
-            "max": max(times, default=None),
+            "min": _rounded(min(times, default=None)),
+            "avg": _rounded(sum(times) / len(times) if times else None),
+            "max": _rounded(max(times, default=None)),
         },
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _tcp_object(event: Tcp) -> dict[str, Any]:

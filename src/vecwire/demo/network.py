@@ -46,13 +46,20 @@ def become_able() -> bool:
 
 
 def may_make_networks() -> bool:
-    """Whether a network namespace can be made, found out in a thread that then ends."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    """Whether a network namespace can be made, found out by a child process.
+
+    A thread would not do: the kernel sees its end only a moment after Python does, and until then refuses
+    this process a user namespace (EINVAL, unshare(2)).
+    """
+    child = os.fork()
+    if child == 0:
+        status = 1
         try:
-            pool.submit(own_network).result()
-        except OSError:
-            return False
-    return True
+            own_network()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 class Namespace:
