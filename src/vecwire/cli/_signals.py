@@ -2,9 +2,9 @@
 
 Theory of operation: while ports are being opened a signal raises :class:`Interrupted`, so that it ends even
 a slow name look-up. What a signal raises inside a finaliser is lost by Python; a signal is therefore also
-kept in mind, and raised again by ``hold``. Once frames move the signals are blocked, in this thread and in those
-that it starts from then on, and taken by ``wait`` alone: the main thread sleeps in sigtimedwait(2) without a
-timer, and no signal gets lost in a worker.
+kept in mind, and raised again by ``hold``. Once frames move the signals are blocked, in this thread and in
+those that it starts from then on, and taken by ``wait`` alone: the main thread sleeps in sigtimedwait(2)
+without a timer, and no signal gets lost in a worker.
 """
 
 import signal
