@@ -1,6 +1,5 @@
 """``vecwire demo``: two hosts and a tunnel between them, on this machine, changing nothing on it."""
 
-import contextlib
 import sys
 from typing import Annotated
 
@@ -62,10 +61,11 @@ def command(
     else:
         view = LineView()
     try:
-        with Signals() as signals, contextlib.ExitStack() as stack:
-            demo = stack.enter_context(Demo(duration, view.tell))
-            stack.callback(signals.hold)  # taking it all down is not interrupted
-            with view.context():
+        with Signals() as signals:
+            # From the first moment on a signal is taken where the demo pauses, and nowhere else: everything
+            # in it is short, and much of it must not be broken off half done.
+            signals.hold()
+            with Demo(duration, view.tell, signals.pause) as demo, view.context():
                 demo.run()
     except Interrupted:
         sys.stderr.write("vecwire: interrupted; nothing is left behind\n")
