@@ -152,6 +152,16 @@ def parse_iperf3(text: str) -> Iperf:
     return Iperf(received["bits_per_second"], end.get("sum_sent", {}).get("retransmits", 0), report)
 
 
+def when_idle(run: Callable[[], str]) -> Iperf:
+    """Runs an iperf3 client until the server is free: it is busy for a moment after each run."""
+
+    def attempt() -> Iperf | None:
+        text = run()
+        return None if "the server is busy" in text else parse_iperf3(text)
+
+    return wait_until(attempt, timeout=10, what="the iperf3 server is free")
+
+
 def iperf3_command(
     destination: str, *, seconds: float = 1, reverse: bool = False, options: Sequence[str] = ()
 ) -> list[str]:
@@ -376,8 +386,12 @@ class Namespace:
     ) -> Iperf:
         """Runs an iperf3 client inside; with `reverse`, the server sends."""
         command = iperf3_command(destination, seconds=seconds, reverse=reverse, options=options)
-        done = self.run(command, check=False, timeout=seconds + 20)
-        return parse_iperf3(done.stdout or done.stderr)
+
+        def run() -> str:
+            done = self.run(command, check=False, timeout=seconds + 20)
+            return done.stdout or done.stderr
+
+        return when_idle(run)
 
 
 @contextlib.contextmanager

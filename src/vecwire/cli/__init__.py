@@ -25,7 +25,7 @@ from vecwire.cli._completion import join_bash_words
 from vecwire.cli._output import print_error
 from vecwire.errors import VecwireError
 
-COMMANDS = ("spec",)
+COMMANDS = ("cable", "spec", "probe", "demo")
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _HELP = """

@@ -5,6 +5,7 @@ import errno
 from vecwire.errors import PortError, UnsupportedError
 
 PRIVILEGES = "run as root, or in a user namespace of your own: unshare --user --map-root-user --net"
+IN_CONTAINER = "run as root; in a container, let its seccomp profile allow unshare(2)"
 REMEDIES: dict[str, dict[int, str]] = {
     "a packet socket": {
         errno.EPERM: f"{PRIVILEGES}; CAP_NET_RAW is needed",
@@ -34,9 +35,40 @@ REMEDIES: dict[str, dict[int, str]] = {
         ),
         errno.EACCES: "run as root: CAP_NET_ADMIN is needed",
     },
+    "udp segmentation": {errno.ENETUNREACH: "set the loopback up: ip link set lo up"},
+    "udp coalescing": {errno.ENETUNREACH: "set the loopback up: ip link set lo up"},
+    "a Unix socket": {
+        errno.EPROTONOSUPPORT: "this kernel has no SEQPACKET over Unix sockets",
+    },
+    "a network namespace": {
+        errno.EPERM: PRIVILEGES,
+        errno.ENOSPC: "as root: sysctl -w user.max_net_namespaces=10000",
+        errno.EINVAL: "use a kernel with CONFIG_NET_NS",
+    },
+    "a user namespace": {
+        errno.EPERM: IN_CONTAINER,
+        errno.EACCES: IN_CONTAINER,
+        errno.ENOSPC: "as root: sysctl -w user.max_user_namespaces=10000",
+        errno.EUSERS: "user namespaces are nested too deep: begin further out",
+        errno.EINVAL: "use a kernel with CONFIG_USER_NS",
+    },
     "the network namespace": {
         errno.EPERM: "run as root: CAP_SYS_ADMIN is needed to enter a network namespace",
     },
+}
+#: What to do about what a port can work without, by the name under which it notes it as refused.
+WITHOUT: dict[str, str] = {
+    "receive buffer": "sysctl -w net.core.rmem_max=4194304, or run with CAP_NET_ADMIN",
+    "send buffer": "sysctl -w net.core.wmem_max=4194304, or run with CAP_NET_ADMIN",
+    "virtio-net header": "use a kernel whose tun or packet sockets have it",
+    "udp super-frames": "Linux 6.2 and later have them; until then UDP is cut before it gets here",
+    "tcp super-frames": "use a kernel whose tun has TUNSETOFFLOAD",
+    "checksum": "use a kernel whose tun has TUNSETOFFLOAD",
+    "udp segmentation": "Linux 4.18 and later have it; until then every segment is sent on its own",
+    "udp coalescing": "Linux 5.0 and later have it; until then every segment is received on its own",
+    "qdisc bypass": "Linux 3.14 and later have it; until then frames are queued",
+    "ignore outgoing": "Linux 4.20 and later have it; until then a filter does the same",
+    "promiscuous mode": "run with CAP_NET_RAW; until then only frames for the interface come in",
 }
 #: The remedies for what is the world's fault, not this user's or host's.
 WORLD: dict[int, str] = {

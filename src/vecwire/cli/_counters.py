@@ -1,0 +1,241 @@
+"""The counters of ports as people and programs read them: readings, rates, tables.
+
+One set of rows serves the table of a terminal, the lines of a log and the table at the end.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vecwire.port import PortInfo, PortStats
+from vecwire.wire.counters import MEANINGS, RX_DROPS, TX_DROPS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HEADINGS = ("port", "rx frames", "rx octets", "rx rate", "tx frames", "tx octets", "tx rate", "dropped")
+_DROPS = (*RX_DROPS, *TX_DROPS)
+_PREFIXES = ("", "k", "M", "G", "T", "P")
+_WIDE = 100
+# Wide enough for what is usual, so that the table does not jump while numbers grow.
+_WIDTHS = {3: 11, 6: 11}
+_MINIMUM_SECONDS = 1e-6
+
+
+class Counted(Protocol):
+    """What can be read: a port, as far as this module needs one."""
+
+    @property
+    def info(self) -> PortInfo:
+        """What was opened."""
+        ...
+
+    @property
+    def stats(self) -> PortStats:
+        """The counters as they stand now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What moved in a second, on average.
+
+    Attributes:
+        rx_frames: Frames received.
+        rx_bits: Bits of the frames received, encapsulation not counted.
+        tx_frames: Frames sent.
+        tx_bits: Bits of the frames sent.
+    """
+
+    rx_frames: float
+    rx_bits: float
+    tx_frames: float
+    tx_bits: float
+
+    @classmethod
+    def of(cls, difference: PortStats, seconds: float) -> "Rates":
+        """The rates of what was counted in so many seconds."""
+        per = 1 / max(seconds, _MINIMUM_SECONDS)
+        return cls(
+            difference.rx_frames * per,
+            difference.rx_octets * 8 * per,
+            difference.tx_frames * per,
+            difference.tx_octets * 8 * per,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A port's counters at one moment.
+
+    Attributes:
+        name: The port, in a word or two.
+        info: What was opened, and whether it is up.
+        stats: The counters.
+        rates: What moved since the reading before.
+    """
+
+    name: str
+    info: PortInfo
+    stats: PortStats
+    rates: Rates
+
+
+class Meter:
+    """Reads the counters of ports, and how fast they grow.
+
+    Args:
+        ports: The ports by name.
+        clock: Seconds of a clock that never goes back.
+    """
+
+    def __init__(self, ports: Mapping[str, Counted], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ports = dict(ports)
+        self._clock = clock
+        self._first = self._last = (clock(), {name: port.stats for name, port in self._ports.items()})
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the meter was made."""
+        return self._clock() - self._first[0]
+
+    def read(self) -> list[Reading]:
+        """The counters now, with the rates since the last time that this was called."""
+        since, self._last = self._last, self._now()
+        return self._readings(since)
+
+    def total(self) -> list[Reading]:
+        """The counters now, with the rates since the meter was made."""
+        self._last = self._now()
+        return self._readings(self._first)
+
+    def _now(self) -> tuple[float, dict[str, PortStats]]:
+        return self._clock(), {name: port.stats for name, port in self._ports.items()}
+
+    def _readings(self, since: tuple[float, dict[str, PortStats]]) -> list[Reading]:
+        moment, stats = self._last
+        return [
+            Reading(name, port.info, stats[name], Rates.of(stats[name] - since[1][name], moment - since[0]))
+            for name, port in self._ports.items()
+        ]
+
+
+def as_object(reading: Reading) -> dict[str, Any]:
+    """A reading as ``--json`` prints it."""
+    return {
+        "name": reading.name,
+        "spec": reading.info.spec,
+        "up": reading.info.up,
+        "counters": dict(reading.stats.counters),
+        "per_second": {name: round(value, 1) for name, value in asdict(reading.rates).items()},
+    }
+
+
+def info_object(info: PortInfo) -> dict[str, Any]:
+    """What was opened, as ``--json`` prints it."""
+    return {
+        "transport": info.transport,
+        "spec": info.spec,
+        "descriptors": dict(info.descriptors),
+        "ifname": info.ifname,
+        "mtu": info.mtu,
+        "overhead": info.overhead,
+        "offloads": list(info.offloads),
+        "refused": dict(info.refused),
+        "up": info.up,
+    }
+
+
+def row(reading: Reading) -> tuple[str, ...]:
+    """The cells of a reading, in the order of the headings."""
+    stats, rates = reading.stats, reading.rates
+    return (
+        reading.name if reading.info.up else f"{reading.name} (waiting)",
+        f"{stats.rx_frames:,}",
+        quantity(stats.rx_octets, "B"),
+        quantity(rates.rx_bits, "bit/s"),
+        f"{stats.tx_frames:,}",
+        quantity(stats.tx_octets, "B"),
+        quantity(rates.tx_bits, "bit/s"),
+        f"{stats.rx_dropped + stats.tx_dropped:,}",
+    )
+
+
+def drops(readings: Iterable[Reading]) -> list[str]:
+    """Why frames were dropped, a line for each port and reason."""
+    return [
+        f"{reading.name}: {reading.stats.counters[name]:,} {MEANINGS[name]} ({name})"
+        for reading in readings
+        for name in _DROPS
+        if reading.stats.counters[name]
+    ]
+
+
+def table_lines(readings: Sequence[Reading]) -> list[str]:
+    """The readings as a table of plain text, the reasons of drops below it."""
+    cells = [HEADINGS, *(row(reading) for reading in readings)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
+    aligned = [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in cells
+    ]
+    return [*aligned, *drops(readings)]
+
+
+def log_lines(seconds: float, readings: Iterable[Reading]) -> list[str]:
+    """The readings as lines of a log: one for each port, each complete in itself."""
+    lines = []
+    for reading in readings:
+        name, rx_frames, rx_octets, rx_rate, tx_frames, tx_octets, tx_rate, dropped = row(reading)
+        lines.append(
+            f"{seconds:.1f} s  {name}: rx {rx_frames} frames, {rx_octets}, {rx_rate}; "
+            f"tx {tx_frames} frames, {tx_octets}, {tx_rate}; dropped {dropped}"
+        )
+    return lines
+
+
+def rich_table(readings: Sequence[Reading], *, width: int = 80) -> "Table":
+    """The readings as a table for a terminal, which rich draws.
+
+    Args:
+        readings: A row for each.
+        width: Columns of the terminal; where there are few, octets are left out.
+    """
+    # rich takes longer to import than all the rest: only who draws with it waits for that.
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    shown = [
+        (index, heading)
+        for index, heading in enumerate(HEADINGS)
+        if width >= _WIDE or not heading.endswith("octets")
+    ]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=False)
+    for index, heading in shown:
+        table.add_column(
+            heading, justify="right" if index else "left", no_wrap=True, min_width=_WIDTHS.get(index)
+        )
+    for reading in readings:
+        cells = row(reading)
+        table.add_row(*(Text(cells[index], style=_style(heading, reading)) for index, heading in shown))
+    return table
+
+
+def _style(heading: str, reading: Reading) -> str:
+    if heading == "port":
+        return "bold" if reading.info.up else "yellow"
+    if heading == "dropped":
+        return "red" if reading.stats.rx_dropped + reading.stats.tx_dropped else "dim"
+    return "cyan" if heading.endswith("rate") else ""
+
+
+def quantity(value: float, unit: str) -> str:
+    """A quantity with three digits and a decimal prefix: ``1.23 Gbit/s``."""
+    prefix = 0
+    while value >= 999.5 and prefix < len(_PREFIXES) - 1:  # what would be rounded to 1000 goes one up
+        value /= 1000
+        prefix += 1
+    digits = 0 if prefix == 0 or value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f} {_PREFIXES[prefix]}{unit}"

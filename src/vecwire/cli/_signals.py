@@ -1,0 +1,75 @@
+"""SIGINT and SIGTERM, taken in one place: how a command that runs until it is told to stop is told.
+
+Theory of operation: while ports are being opened a signal raises :class:`Interrupted`, so that it ends even a
+slow name look-up. Once frames move the signals are blocked, in this thread and in those that it starts from
+then on, and taken by ``wait`` alone: the main thread sleeps in sigtimedwait(2) without a timer, and no signal
+gets lost in a worker.
+"""
+
+import signal
+import time
+from types import FrameType, TracebackType
+from typing import NoReturn, Self
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the command to end."""
+
+
+class Signals:
+    """Takes SIGINT and SIGTERM from here to the end of the context; for the main thread.
+
+    What was ignored before stays ignored: a shell starts its background jobs so, and Ctrl-C is not for them.
+    """
+
+    def __init__(self) -> None:
+        self._wanted = [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]
+        self._before: dict[signal.Signals, object] = {}
+        self._held = False
+
+    def __enter__(self) -> Self:
+        self._before = {each: signal.signal(each, _interrupt) for each in self._wanted}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._held:
+            while signal.sigtimedwait(self._wanted, 0):
+                pass  # asked again while it was ending already
+        for each, handler in self._before.items():
+            signal.signal(each, handler)  # type: ignore[arg-type]  # what signal.signal gave
+        if self._held:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._wanted)
+
+    def hold(self) -> None:
+        """Blocks the signals: from now on only ``wait`` takes them.
+
+        Raises:
+            Interrupted: One came before.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._wanted)
+        self._held = True
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Sleeps until one of the signals comes, after ``hold``.
+
+        Args:
+            seconds: For how long at most; None is for ever.
+
+        Returns:
+            Whether one came.
+        """
+        if seconds is not None:
+            return signal.sigtimedwait(self._wanted, max(0.0, seconds)) is not None
+        if not self._wanted:
+            while True:
+                time.sleep(3600)  # sigwait(3) of no signal is an error
+        signal.sigwait(self._wanted)
+        return True
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Interrupted(signal.Signals(number).name)
