@@ -40,7 +40,7 @@ def _each(*values: str) -> list[list[str]]:
     return [list(values)] * COUNT
 
 
-NUMBERED = [[str(number)] for number in range(1, COUNT + 1)]
+FROM_0, FROM_1 = ([[str(first + number)] for number in range(COUNT)] for first in (0, 1))
 V4, V4_BACK = "src=10.88.0.2,dst=10.88.0.1", "src=10.88.0.1,dst=10.88.0.2"
 V6, V6_BACK = "v6=1,src=fd88::2,dst=fd88::1", "v6=1,src=fd88::1,dst=fd88::2"
 UDP_PORTS, UDP_PORTS_BACK = "udp=1,srcport=1701,dstport=1702", "udp=1,srcport=1702,dstport=1701"
@@ -59,7 +59,7 @@ CASES = [
         {
             "gre.flags_and_version": _each("0x3000"),
             "gre.key": _each("0x01234567"),
-            "gre.sequence_number": NUMBERED,
+            "gre.sequence_number": FROM_0,
         },
     ),
     Case(
@@ -78,7 +78,7 @@ CASES = [
         {
             "l2tp.sid": _each("0xffffffff"),
             "l2tp.cookie": _each("0123456789abcdef"),
-            "l2tp.l2_spec_sequence": NUMBERED,
+            "l2tp.l2_spec_sequence": FROM_1,
         },
         tshark.l2tpv3(cookie=8, sublayer=True),
     ),

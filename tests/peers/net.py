@@ -153,11 +153,16 @@ def parse_iperf3(text: str) -> Iperf:
 
 
 def when_idle(run: Callable[[], str]) -> Iperf:
-    """Runs an iperf3 client until the server is free: it is busy for a moment after each run."""
+    """Runs an iperf3 client until its server is free.
+
+    After each run the server is busy for a moment, and then opens its listening socket anew.
+    """
 
     def attempt() -> Iperf | None:
         text = run()
-        return None if "the server is busy" in text else parse_iperf3(text)
+        if "the server is busy" in text or "Connection refused" in text:
+            return None
+        return parse_iperf3(text)
 
     return wait_until(attempt, timeout=10, what="the iperf3 server is free")
 

@@ -146,6 +146,7 @@ class Tunnel:
         header: The octets before each frame that we send.
         expected: Those before each that we accept.
         counter: None: there is none. Otherwise four octets follow the header, counting if True, else zero.
+        first: What it counts from.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Tunnel:
         header: bytes,
         expected: bytes,
         counter: bool | None,
+        first: int,
     ) -> None:
         self.socket = socket.socket(family, kind, protocol)
         self.socket.setblocking(False)
@@ -165,7 +167,7 @@ class Tunnel:
         self.socket.connect(addresses[1])
         self.header, self.expected, self.counter = header, expected, counter
         self.has_ip_header = family == socket.AF_INET and kind == socket.SOCK_RAW
-        self.count = 0
+        self.count = first
 
     def fileno(self) -> int:
         """The socket."""
@@ -182,8 +184,8 @@ class Tunnel:
         """Sends one frame, with its header."""
         number = b""
         if self.counter is not None:
-            self.count = (self.count + self.counter) & 0xFFFFFFFF
-            number = struct.pack("!I", self.count)
+            number = struct.pack("!I", self.count if self.counter else 0)
+            self.count = (self.count + 1) & 0xFFFFFFFF
         self.socket.send(self.header + number + frame)
 
 
@@ -242,6 +244,7 @@ def gre(options: Options) -> Tunnel:
         base + keys[0],
         base + keys[1],
         not _flag(options, "pin_sequence") if counted else None,
+        0,  # RFC 2890, section 2.2
     )
 
 
@@ -270,6 +273,7 @@ def l2tpv3(options: Options) -> Tunnel:
         header("tx"),
         header("rx"),
         not _flag(options, "pin_counter") if _flag(options, "counter") else None,
+        1,  # as UML and QEMU count
     )
 
 

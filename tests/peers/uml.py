@@ -27,8 +27,9 @@ What Debian's UML (6.1.176) does. Seen here, unless it says otherwise:
 - bess connects once, when vec0 is set up.
 - vec0 has MTU 1500 unless `mtu=` says otherwise; `ip link set vec0 mtu` takes at most 1500 even then. Both
   ends of a tunnel must have room for the encapsulation: 1600 octets in the tests.
-- A counter or sequence begins at 1. What is received there is not looked at, but its presence must be equal:
-  GRE flags and protocol are compared as one word. There is no own-source check: sockets are not connected.
+- A counter or sequence begins at 1 (RFC 2890 has the GRE sequence begin at 0; neither minds). What is
+  received there is not looked at, but its presence must be equal: GRE flags and protocol are compared as one
+  word. Sockets are not connected: a frame from any source is taken.
 - A transport's data is not zeroed (from reading): `udp`, `has_sequence` and the pins are undefined where
   they are not given. The guest boots with `init_on_alloc=1`, so that absent means 0.
 - IPv6 is a module in Debian's UML and is loaded by hand; the guest has no /lib/modules of its own.
