@@ -39,11 +39,11 @@ def test_two_cables_carry_tcp_both_ways_without_a_retransmission_storm() -> None
             left.wait_reachable("10.77.0.2")
             assert left.ping("10.77.0.2", count=20, size=1400).lost == 0
             assert right.ping("fd77::1", count=20, size=1400).lost == 0
-            with right.iperf3_server("10.77.0.2"):
-                for reverse in (False, True):
-                    run = left.iperf3("10.77.0.2", seconds=2, reverse=reverse)
-                    segments = run.report["end"]["sum_sent"]["bytes"] / 1448
-                    assert run.retransmits < segments / 50, run
+            for port, reverse in ((5201, False), (5202, True)):
+                with right.iperf3_server("10.77.0.2", port=port):
+                    run = left.iperf3("10.77.0.2", port=port, seconds=2, reverse=reverse)
+                segments = run.report["end"]["sum_sent"]["bytes"] / 1448
+                assert run.retransmits < segments / 50, run
         assert left.checksum_errors() == {}
         assert right.checksum_errors() == {}
 

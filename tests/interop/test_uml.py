@@ -68,9 +68,9 @@ def test_a_guest_pings_and_moves_tcp_through_a_cable(case: UmlCase, tmp_path: Pa
             for size in (56, 1300):
                 assert guest.ping(address, count=10, size=size).lost == 0
         assert far.ping(PEER_V6, count=10, size=1300).lost == 0
-        guest.iperf3_server()
-        for reverse in (False, True):
-            run = far.iperf3(PEER_V4, seconds=1, reverse=reverse)
+        for port, reverse in ((5201, False), (5202, True)):
+            guest.iperf3_server(port=port)
+            run = far.iperf3(PEER_V4, port=port, seconds=1, reverse=reverse)
             assert run.bits_per_second > TCP_FLOOR, run.report["end"]
         assert guest.statistics()["rx_encaps_errors"] == 0
         assert far.checksum_errors() == {}

@@ -138,13 +138,21 @@ def test_a_runt_is_a_counted_drop(path: tuple[Port, Port]) -> None:
     assert sender.stats.tx_runt == 1
 
 
-def test_a_frame_longer_than_its_slot_is_a_counted_drop(path: tuple[Port, Port]) -> None:
+@pytest.mark.parametrize("kind", TRANSPORTS)
+def test_a_frame_longer_than_its_slot_is_a_counted_drop(kind: str) -> None:
     """A frame that does not fit the slot is never delivered cut: it is counted, and the next one is good."""
-    sender, receiver = path
-    before = receiver.stats.rx_truncated
-    send_all(sender, [frame(1, 1400), frame(2, 100)])
-    assert collect(receiver, 1, Batch(8, size=600)) == [frame(2, 100)]
-    assert receiver.stats.rx_truncated > before
+    with joined(kind, ",gro=0") as ends:
+        for sender, receiver in ((ends.left, ends.right), (ends.right, ends.left)):
+            before = receiver.stats.rx_truncated
+            send_all(sender, [frame(1, 1400), frame(2, 100)])
+            assert collect(receiver, 1, Batch(8, size=600)) == [frame(2, 100)]
+            assert receiver.stats.rx_truncated > before
+
+
+def test_slots_too_short_for_a_port_are_refused() -> None:
+    """A port that receives many datagrams in one piece refuses a batch that would cut them."""
+    with joined("l2tpv3-udp") as ends, pytest.raises(ValueError, match="gro=0"):
+        ends.left.recv(Batch(8, size=600))
 
 
 def test_frames_and_octets_are_counted(path: tuple[Port, Port]) -> None:

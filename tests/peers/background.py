@@ -106,13 +106,23 @@ class Background:
         except BrokenPipeError as error:
             raise ProcessError(f"no longer reads its input: {self.describe()}") from error
 
-    def wait_for(self, find: Callable[[str, str], T | None], *, timeout: float, what: str) -> T:
+    def wait_for(
+        self,
+        find: Callable[[str, str], T | None],
+        *,
+        timeout: float,
+        what: str,
+        nudge: Callable[[], None] | None = None,
+        every: float = 0.25,
+    ) -> T:
         """Waits until `find(output, errors)` returns something other than None, and returns that.
 
         Args:
             find: Looks at all of standard output and standard error.
             timeout: Seconds.
             what: What is waited for, for the error message.
+            nudge: Called when nothing has been printed for a while, to wake the process up.
+            every: Seconds of silence before each nudge.
 
         Raises:
             ProcessError: The process ended, or the time ran out, before that.
@@ -128,7 +138,8 @@ class Background:
                 left = deadline - time.monotonic()
                 if ended or left <= 0:
                     break
-                self._changed.wait(left)
+                if not self._changed.wait(min(left, every) if nudge else left) and nudge:
+                    nudge()
         if ended:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(1)

@@ -152,28 +152,18 @@ def parse_iperf3(text: str) -> Iperf:
     return Iperf(received["bits_per_second"], end.get("sum_sent", {}).get("retransmits", 0), report)
 
 
-def when_idle(run: Callable[[], str]) -> Iperf:
-    """Runs an iperf3 client until its server is free.
-
-    After each run the server is busy for a moment, and then opens its listening socket anew.
-    """
-
-    def attempt() -> Iperf | None:
-        text = run()
-        if "the server is busy" in text or "Connection refused" in text:
-            return None
-        return parse_iperf3(text)
-
-    return wait_until(attempt, timeout=10, what="the iperf3 server is free")
-
-
 def iperf3_command(
-    destination: str, *, seconds: float = 1, reverse: bool = False, options: Sequence[str] = ()
+    destination: str,
+    *,
+    port: int = 5201,
+    seconds: float = 1,
+    reverse: bool = False,
+    options: Sequence[str] = (),
 ) -> list[str]:
     """The command of an iperf3 client; with `reverse`, the server sends."""
     return [
         "iperf3",
-        *("-c", destination, "-t", f"{seconds:g}", "-J", "--connect-timeout", "3000"),
+        *("-c", destination, "-p", str(port), "-t", f"{seconds:g}", "-J", "--connect-timeout", "3000"),
         *(["-R"] if reverse else []),
         *options,
     ]
@@ -377,8 +367,11 @@ class Namespace:
         wait_until(answered, timeout=timeout, what=f"{destination} answers {self.name}")
 
     def iperf3_server(self, address: str, *, port: int = 5201) -> Background:
-        """Starts an iperf3 server inside and returns once it listens."""
-        server = self.popen(["iperf3", "-s", "--forceflush", "-B", address, "-p", str(port)])
+        """Starts an iperf3 server inside, for one run, and returns once it listens.
+
+        Give the next server another port: the last moments of a server refuse, or reset, the next client.
+        """
+        server = self.popen(["iperf3", "-s", "-1", "--forceflush", "-B", address, "-p", str(port)])
         try:
             server.wait_for_text("Server listening")
         except BaseException:
@@ -387,16 +380,18 @@ class Namespace:
         return server
 
     def iperf3(
-        self, destination: str, *, seconds: float = 1, reverse: bool = False, options: Sequence[str] = ()
+        self,
+        destination: str,
+        *,
+        port: int = 5201,
+        seconds: float = 1,
+        reverse: bool = False,
+        options: Sequence[str] = (),
     ) -> Iperf:
         """Runs an iperf3 client inside; with `reverse`, the server sends."""
-        command = iperf3_command(destination, seconds=seconds, reverse=reverse, options=options)
-
-        def run() -> str:
-            done = self.run(command, check=False, timeout=seconds + 20)
-            return done.stdout or done.stderr
-
-        return when_idle(run)
+        command = iperf3_command(destination, port=port, seconds=seconds, reverse=reverse, options=options)
+        done = self.run(command, check=False, timeout=seconds + 20)
+        return parse_iperf3(done.stdout or done.stderr)
 
 
 @contextlib.contextmanager

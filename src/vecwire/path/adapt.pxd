@@ -7,4 +7,6 @@ cdef enum:
     PUT = 0
     NO_ROOM = -1
 
-cdef int32_t put(Endpoint* endpoint, Slots* slots, uint32_t index, uint32_t* segment) noexcept nogil
+cdef int32_t put(
+    Endpoint* endpoint, Slots* slots, uint32_t index, uint32_t last, uint32_t* segment, uint32_t* taken
+) noexcept nogil

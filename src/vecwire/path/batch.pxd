@@ -12,8 +12,12 @@ cdef struct Slots:
     uint32_t depth
     uint32_t stride
     uint32_t headroom
-    # The frames: where each begins in the memory, how long it is, and how many octets before it are free.
+    # The frames, capacity of them at the most: where each begins in the memory, how long it is, and how many octets before it are free.
+    uint32_t capacity
     uint32_t count
+    # Slots in use, from the first on; and whether the frames came without virtio-net headers.
+    uint32_t used
+    bint plain
     uint32_t* starts
     uint32_t* lengths
     uint32_t* heads

@@ -29,6 +29,8 @@ LONGEST_FRAME = 65535 + 14 + 8
 #: Octets in front of a frame that every transport can count on, for what it takes off and puts on.
 LEAST_HEADROOM = 64
 MOST_DEPTH = 1024
+#: The kernel gives at most so many datagrams in one piece (UDP_MAX_SEGMENTS, linux/udp.h).
+MOST_FRAMES_PER_SLOT = 128
 CACHE_LINE = 64
 
 
@@ -82,6 +84,7 @@ class Batch:
         depth: how many frames it holds, 1 to 1024.
         size: the longest frame that a slot takes, in octets, VLAN tags included.
         headroom: octets kept free in front of each frame; at least 64 are.
+        frames_per_slot: how many frames one slot may hold, where a system call brings several in one piece.
 
     Raises:
         ValueError: if a number is out of range.
@@ -89,13 +92,21 @@ class Batch:
 
     slots: Slots
 
-    def __init__(self, depth: int = 64, size: int = LONGEST_FRAME, headroom: int = LEAST_HEADROOM) -> None:
+    def __init__(
+        self,
+        depth: int = 64,
+        size: int = LONGEST_FRAME,
+        headroom: int = LEAST_HEADROOM,
+        frames_per_slot: int = 1,
+    ) -> None:
         if self.slots.depth:
             raise ValueError("a batch is made once: its memory may be in use")
         if not 1 <= depth <= MOST_DEPTH:
             raise ValueError(f"depth is 1 to {MOST_DEPTH}, not {depth}")
         if not 14 <= size <= LONGEST_FRAME:
             raise ValueError(f"size is 14 to {LONGEST_FRAME} octets, not {size}")
+        if not 1 <= frames_per_slot <= MOST_FRAMES_PER_SLOT:
+            raise ValueError(f"frames_per_slot is 1 to {MOST_FRAMES_PER_SLOT}, not {frames_per_slot}")
         if not 0 <= headroom <= 4096:
             raise ValueError(f"headroom is 0 to 4096 octets, not {headroom}")
         room = -(-max(headroom, LEAST_HEADROOM) // 16) * 16
@@ -109,20 +120,21 @@ class Batch:
         slots.depth = depth
         slots.stride = lines * CACHE_LINE
         slots.headroom = room
+        slots.capacity = depth * frames_per_slot
         slots.count = 0
         slots.wired_prefix = 0xFFFF
         # The columns of the table, one after the other: 4 numbers of 4 octets and a header of 12 a frame.
-        self._table = bytearray(depth * (4 * 4 + LONG))
+        self._table = bytearray(slots.capacity * (4 * 4 + LONG))
         self._columns = self._table
         numbers: cython.pointer[uint32_t] = cython.cast(
             cython.pointer[uint32_t], cython.address(self._columns[0])
         )
         slots.starts = numbers
-        slots.lengths = numbers + slots.depth
-        slots.heads = numbers + 2 * slots.depth
-        slots.progress = numbers + 3 * slots.depth
-        slots.vnet = cython.cast(cython.pointer[VnetHeader], numbers + 4 * slots.depth)
-        self._lengths = memoryview(self._table)[depth * 4 : depth * 8].cast("I")
+        slots.lengths = numbers + slots.capacity
+        slots.heads = numbers + 2 * slots.capacity
+        slots.progress = numbers + 3 * slots.capacity
+        slots.vnet = cython.cast(cython.pointer[VnetHeader], numbers + 4 * slots.capacity)
+        self._lengths = memoryview(self._table)[slots.capacity * 4 : slots.capacity * 8].cast("I")
         slots.messages = cython.cast(cython.pointer[mmsghdr], calloc(slots.depth, cython.sizeof(mmsghdr)))
         slots.vectors = cython.cast(cython.pointer[iovec], calloc(slots.depth, cython.sizeof(iovec)))
         slots.controls = cython.cast(cython.pointer[uint8_t], calloc(slots.depth, CONTROL))
@@ -136,7 +148,7 @@ class Batch:
 
     @property
     def depth(self) -> int:
-        """How many frames it holds at the most."""
+        """How many slots there are: frames that ``append`` takes, messages that one system call brings."""
         return self.slots.depth
 
     @property
@@ -208,6 +220,8 @@ class Batch:
     def clear(self) -> None:
         """Takes all frames out."""
         self.slots.count = 0
+        self.slots.used = 0
+        self.slots.plain = False
 
     def append(self, frame: bytes | bytearray | memoryview, vnet: Vnet | None = None) -> None:
         """Copies a frame into the next free slot.
@@ -217,15 +231,16 @@ class Batch:
             vnet: its virtio-net header, where it is a super-frame or lacks a checksum.
 
         Raises:
-            ValueError: if the batch is full or the frame does not fit a slot.
+            ValueError: if every slot is in use or the frame does not fit one.
         """
         place: uint32_t = self.slots.count
-        if place == self.slots.depth:
-            raise ValueError(f"the batch is full: it holds {self.slots.depth} frames")
+        slot: uint32_t = self.slots.used
+        if slot == self.slots.depth:
+            raise ValueError(f"the batch is full: its {self.slots.depth} slots are in use")
         length = len(frame)
         if length > self.size:
             raise ValueError(f"a frame of {length} octets does not fit a slot of {self.size}")
-        start = place * self.slots.stride + self.slots.headroom
+        start = slot * self.slots.stride + self.slots.headroom
         self._view[start : start + length] = frame
         self.slots.starts[place] = start
         self.slots.lengths[place] = length
@@ -236,6 +251,7 @@ class Batch:
             header = vnet.pack(LONG)
             memcpy(cython.address(self.slots.vnet[place]), cython.cast(cython.p_char, header), LONG)
         self.slots.count = place + 1
+        self.slots.used = slot + 1
 
     def extend(self, frames: Iterable[bytes | bytearray | memoryview]) -> None:
         """Copies frames into the next free slots.

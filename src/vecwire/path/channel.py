@@ -13,7 +13,7 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.hold import Hold, drain, keep
-from cython.cimports.vecwire.path.io import SCRATCH, Endpoint, receive, transmit
+from cython.cimports.vecwire.path.io import CONTROL_OUT, MOST_JOINED, SCRATCH, Endpoint, receive, transmit
 from cython.cimports.vecwire.path.linux import iovec, mmsghdr
 from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED
 from cython.cimports.vecwire.wire.encap import Encapsulation
@@ -22,6 +22,9 @@ from vecwire.errors import PortError
 from vecwire.wire.counters import NAMES
 
 NO_PEER = errnos.EBADF
+#: Packets that an outbox holds at the least, and octets of headers that it has for each on average.
+LEAST_PACKETS = 512
+SCRATCH_A_PACKET = 128
 
 
 @cython.cclass
@@ -72,23 +75,30 @@ class Channel:
         self._held = Batch(depth)
         self.hold.slots = cython.address(self._held.slots)
         box = cython.address(endpoint.outbox)
-        box.capacity = max(depth, 64)
-        room: cython.size_t = box.capacity
+        # Whatever the depth is, there is room for some super-frames' worth of segments in one call.
+        room: cython.size_t = max(depth, LEAST_PACKETS)
+        box.capacity = room
+        box.vectors_capacity = 2 * room + MOST_JOINED
+        box.scratch_capacity = SCRATCH_A_PACKET * room + SCRATCH
         box.messages = cython.cast(cython.pointer[mmsghdr], calloc(room, cython.sizeof(mmsghdr)))
-        box.vectors = cython.cast(cython.pointer[iovec], calloc(2 * room, cython.sizeof(iovec)))
-        box.scratch = cython.cast(cython.pointer[uint8_t], calloc(room, SCRATCH))
-        box.frames = cython.cast(cython.pointer[uint32_t], calloc(3 * room, 4))
+        box.vectors = cython.cast(cython.pointer[iovec], calloc(box.vectors_capacity, cython.sizeof(iovec)))
+        box.scratch = cython.cast(cython.pointer[uint8_t], calloc(box.scratch_capacity, 1))
+        box.controls = cython.cast(cython.pointer[uint8_t], calloc(room, CONTROL_OUT))
         box.kinds = cython.cast(cython.pointer[uint8_t], calloc(room, 1))
+        box.frames = cython.cast(cython.pointer[uint32_t], calloc(5 * room, 4))
         if (
             box.messages == cython.NULL
             or box.vectors == cython.NULL
             or box.scratch == cython.NULL
-            or box.frames == cython.NULL
+            or box.controls == cython.NULL
             or box.kinds == cython.NULL
+            or box.frames == cython.NULL
         ):
             raise MemoryError("no memory for the messages of a port")
         box.segments = box.frames + room
         box.octets = box.frames + 2 * room
+        box.merged = box.frames + 3 * room
+        box.first_packets = box.frames + 4 * room
 
     def __dealloc__(self) -> None:
         free(self.endpoint.outbox.messages)
@@ -96,6 +106,7 @@ class Channel:
         free(self.endpoint.outbox.scratch)
         free(self.endpoint.outbox.frames)
         free(self.endpoint.outbox.kinds)
+        free(self.endpoint.outbox.controls)
 
     def attach(
         self,
@@ -106,6 +117,8 @@ class Channel:
         tx_vnet: int = 0,
         gso: int = 0,
         auxdata: bool = False,
+        udp_gro: bool = False,
+        segment_limit: int = 0,
     ) -> None:
         """Begins to use descriptors, which stay their owner's.
 
@@ -116,6 +129,8 @@ class Channel:
             tx_vnet: the same in front of sent frames.
             gso: the kinds of super-frame that may be sent, bit ``1 << gso_type`` for each.
             auxdata: whether VLAN tags arrive in PACKET_AUXDATA.
+            udp_gro: whether several datagrams may arrive in one piece.
+            segment_limit: the longest packet, in octets, that may share a message with others; 0 for none.
         """
         endpoint = cython.address(self.endpoint)
         endpoint.rx_fd = rx_fd
@@ -124,6 +139,8 @@ class Channel:
         endpoint.tx_vnet = tx_vnet
         endpoint.gso = gso
         endpoint.auxdata = auxdata
+        endpoint.udp_gro = udp_gro
+        endpoint.segment_limit = segment_limit
         if endpoint.encap == cython.NULL:
             endpoint.rx_prefix = rx_vnet
             endpoint.tx_prefix = tx_vnet
@@ -174,6 +191,11 @@ class Channel:
     def blocked(self) -> int:
         """The errno that the last ``send`` stopped at: EAGAIN, ENOBUFS; 0 where it took all."""
         return self.endpoint.blocked
+
+    @property
+    def segment_limit(self) -> int:
+        """The longest packet that may leave with others in one message now; 0 where none may."""
+        return self.endpoint.segment_limit
 
     @property
     def held(self) -> int:

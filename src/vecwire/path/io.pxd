@@ -7,24 +7,42 @@ from vecwire.wire.encap cimport Encap
 from vecwire.wire.segment cimport MAXIMUM_HEADERS
 
 cdef enum:
+    # Octets of headers that one packet may need: those of a segment, and what stands in front of it.
     SCRATCH = MAXIMUM_HEADERS + 64
+    # Packets that one UDP_SEGMENT message may carry, and octets (udp(7), linux/udp.h).
+    MOST_SEGMENTS = 64
+    MOST_OCTETS = 65000
+    # Frames that one super-frame may be made of: each is a vector, of which writev takes 1024.
+    MOST_JOINED = 512
+    CONTROL_OUT = 32
 
-# Messages made ready to send: for each one its vectors, and which part of which frame it carries.
+# What is made ready to send: packets, each a run of vectors; and messages, each a run of packets.
 cdef struct Outbox:
     uint32_t capacity
     uint32_t count
-    uint32_t vectors_used
-    mmsghdr* messages
-    iovec* vectors
-    uint8_t* scratch
     uint32_t* frames
     uint32_t* segments
     uint32_t* octets
+    uint32_t* merged
     uint8_t* kinds
+    uint32_t vectors_capacity
+    uint32_t vectors_used
+    iovec* vectors
+    uint32_t scratch_capacity
+    uint32_t scratch_used
+    uint8_t* scratch
+    uint32_t message_count
+    mmsghdr* messages
+    uint32_t* first_packets
+    uint8_t* controls
+    # The message made last, while packets may still be added to it: its segment size, and its octets.
+    uint32_t train_size
+    uint32_t train_octets
 
 cdef enum:
     WHOLE
     SUPER
+    JOINED
     SEGMENT
     LAST_SEGMENT
 
@@ -35,12 +53,15 @@ cdef struct Endpoint:
     bint tx_tun
     bint vec
     bint auxdata
+    bint udp_gro
     bint seqpacket
     uint32_t rx_vnet
     uint32_t tx_vnet
     uint32_t rx_prefix
     uint32_t tx_prefix
     uint32_t gso
+    # The longest packet that may travel with others in one message; 0 where none may.
+    uint32_t segment_limit
     Encap* encap
     int lost
     int blocked

@@ -85,6 +85,23 @@ cdef extern from * nogil:
     enum:
         SOL_PACKET
 
+cdef extern from * nogil:
+    """
+    #ifndef SOL_UDP
+    #define SOL_UDP 17
+    #endif
+    #ifndef UDP_SEGMENT
+    #define UDP_SEGMENT 103
+    #endif
+    #ifndef UDP_GRO
+    #define UDP_GRO 104
+    #endif
+    """
+    enum:
+        SOL_UDP
+        UDP_SEGMENT
+        UDP_GRO
+
 cdef extern from "<sys/epoll.h>" nogil:
     union epoll_data_t:
         uint64_t u64

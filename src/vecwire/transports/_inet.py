@@ -19,6 +19,9 @@ from vecwire.transports._sockets import enlarge_buffers
 from vecwire.wire.encap import Encapsulation
 
 UDP_HEADER = 8
+UDP_SEGMENT = 103  # linux/udp.h
+UDP_GRO = 104
+LONGEST_SEGMENT = 65000
 Address = tuple[str, int] | tuple[str, int, int, int]
 
 
@@ -51,8 +54,12 @@ def open_connected(
     own: bpf.Program | None,
     srcport: int | str | None = None,
     dstport: int | str | None = None,
+    trains: bool = False,
+    flash: bool = False,
 ) -> Opened:
     """Opens a tunnel's socket: UDP where there are ports, else a raw one of ``protocol``.
+
+    ``trains`` asks for several datagrams a message, where that is UDP; ``flash`` says that a filter may come.
 
     Raises:
         UnsupportedError: if this user may not, or this kernel cannot.
@@ -73,6 +80,8 @@ def open_connected(
             raise refusal(error, f"open {what}", what) from error
         with tunnel:
             enlarge_buffers(tunnel, opened)
+            if udp and trains:
+                _enable_udp_offloads(tunnel, opened, filtered=own is not None or flash)
             opened.rx = opened.tx = made.descriptor(os.dup(tunnel.fileno()), what)
             bpf.attach(tunnel.fileno(), bpf.drop_all())
             for doing, call, address in (
@@ -89,6 +98,27 @@ def open_connected(
             opened.filter(opened.rx, own)
         made.complete()
     return opened
+
+
+def _enable_udp_offloads(tunnel: socket.socket, opened: Opened, *, filtered: bool) -> None:
+    """Asks for datagrams in one piece, both ways (udp(7)); each way is done without where it is refused."""
+    if filtered:
+        # A filter is run once on the whole piece, and would judge all datagrams by the first.
+        opened.refused["udp gro"] = "a filter has to see every datagram"
+    else:
+        try:
+            tunnel.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+            opened.udp_gro = True
+            opened.offloads.append("udp gro")
+        except OSError as error:
+            opened.refuse("udp gro", error)
+    try:
+        # Setting the option to 0 asks for nothing, and tells whether the kernel knows it.
+        tunnel.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
+        opened.segment_limit = LONGEST_SEGMENT
+        opened.offloads.append("udp segmentation")
+    except OSError as error:
+        opened.refuse("udp segmentation", error)
 
 
 def _throw_away(tunnel: socket.socket) -> None:

@@ -30,6 +30,8 @@ class Opened:
         rx_vnet: octets of the virtio-net header in front of received frames.
         tx_vnet: the same in front of sent ones.
         gso: the kinds of super-frame that may be sent, ``1 << gso_type`` for each.
+        udp_gro: whether several datagrams may arrive in one piece.
+        segment_limit: the longest packet that may leave with others in one message; 0 for none.
         encapsulation: what stands in front of frames on a tunnel.
         ifname: the interface, by the name that the kernel gave.
         ifindex: its index, by which a new interface of the same name is told from it.
@@ -50,6 +52,8 @@ class Opened:
     rx_vnet: int = 0
     tx_vnet: int = 0
     gso: int = 0
+    udp_gro: bool = False
+    segment_limit: int = 0
     encapsulation: Encapsulation | None = None
     ifname: str | None = None
     ifindex: int = 0

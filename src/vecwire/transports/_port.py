@@ -15,7 +15,7 @@ from typing import Self
 
 from vecwire import bpf
 from vecwire.errors import ClosedError, PortError, UnsupportedError, VecwireError
-from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, Batch
+from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, MOST_FRAMES_PER_SLOT, Batch
 from vecwire.path.channel import Channel
 from vecwire.port import PortInfo, PortStats
 from vecwire.spec import Spec, parse
@@ -88,6 +88,8 @@ class TransportPort:
                 tx_vnet=opened.tx_vnet,
                 gso=opened.gso,
                 auxdata=opened.auxdata,
+                udp_gro=opened.udp_gro,
+                segment_limit=opened.segment_limit,
             )
         self._arm()
 
@@ -191,7 +193,12 @@ class TransportPort:
         # A packet socket cannot refuse the super-frames that its interface has: it needs the room for them.
         whole = self.spec.gro or self._opened.auxdata
         size = LONGEST_FRAME if whole else self.spec.mtu + ETHERNET_AND_TAGS
-        return Batch(depth or self.spec.depth, size, max(self.spec.headroom, LEAST_HEADROOM))
+        return Batch(
+            depth or self.spec.depth,
+            size,
+            max(self.spec.headroom, LEAST_HEADROOM),
+            MOST_FRAMES_PER_SLOT if self._opened.udp_gro else 1,
+        )
 
     def recv(self, batch: Batch) -> int:
         """Receives frames into ``batch``; how many it holds then.
@@ -199,8 +206,13 @@ class TransportPort:
         Raises:
             ClosedError: if the port is closed.
             PortError: if a cable has claimed the port.
+            ValueError: if the batch's slots are too short for the pieces that the port receives.
         """
         self._alive()
+        if self._opened.udp_gro and batch.size < LONGEST_FRAME:
+            raise ValueError(
+                "this port receives many frames in one piece: give it its own batch(), or open it with gro=0"
+            )
         got = self.channel.recv(batch)
         if not got and self.channel.lost:
             self._recover_when_due()

@@ -38,4 +38,6 @@ def open_l2tpv3(spec: L2tpv3Spec) -> Opened:
         own=wanted(spec, offset=before, behind_ipv4=raw4),
         srcport=spec.srcport,
         dstport=spec.dstport,
+        trains=spec.gro and spec.vec,
+        flash=spec.bpfflash,
     )

@@ -9,9 +9,9 @@ turns into vector instructions. Folding to 16 bits happens once, at the end.
 import sys
 
 import cython
-from cython.cimports.cpython.buffer import PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
+from cython.cimports.vecwire.wire.octets import Octets
 
 LITTLE_ENDIAN = cython.declare(cython.bint, sys.byteorder == "little")
 
@@ -68,7 +68,7 @@ def pseudo_header(
     return add(packet + 8, 32, total)
 
 
-def checksum(data: object, start: int = 0) -> int:
+def checksum(data: bytes | bytearray | memoryview, start: int = 0) -> int:
     """Computes the Internet checksum of any object with the buffer protocol (RFC 1071).
 
     Args:
@@ -77,11 +77,14 @@ def checksum(data: object, start: int = 0) -> int:
 
     Returns:
         The checksum as it is written into a header, most significant octet first.
+
+    Raises:
+        ValueError: if ``start`` is negative.
     """
     return ~partial(data, start) & 0xFFFF
 
 
-def partial(data: object, start: int = 0) -> int:
+def partial(data: bytes | bytearray | memoryview, start: int = 0) -> int:
     """Computes the ones' complement sum, without the complement: what a partial checksum holds.
 
     Args:
@@ -90,17 +93,16 @@ def partial(data: object, start: int = 0) -> int:
 
     Returns:
         The folded 16-bit sum, most significant octet first.
+
+    Raises:
+        ValueError: if ``start`` is negative.
     """
-    view: Py_buffer  # noqa: F821  (a C type that the compiler knows)
-    PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
+    if start < 0:
+        raise ValueError(f"a sum to begin with is not negative: {start}")
+    octets: Octets = Octets(data)
     total: uint64_t
-    length: cython.size_t = view.len
-    octets: cython.pointer[cython.const[uint8_t]] = cython.cast(
-        cython.pointer[cython.const[uint8_t]], view.buf
-    )
     with cython.nogil:
-        total = add(octets, length, 0)
-    PyBuffer_Release(cython.address(view))
+        total = add(octets.at, octets.length, 0)
     result: cython.uint = fold(total)
     if LITTLE_ENDIAN:
         result = ((result & 0xFF) << 8) | (result >> 8)

@@ -25,6 +25,9 @@ cdef enum:
     TX_SUPER
     TX_SPLIT
     TX_SEGMENTS
+    TX_JOINED
+    TX_MERGED
+    TX_TRAINS
     TX_CHECKSUMS
     TX_STALLS
     TX_HELD
@@ -37,6 +40,7 @@ cdef enum:
     TX_REFUSED
     TX_FULL
     # What happened to the port.
+    DOWNGRADES
     UNREACHABLE
     LOST
     RECOVERED

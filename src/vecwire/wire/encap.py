@@ -25,8 +25,9 @@ from cython.cimports.vecwire.wire.counters import (
     RX_CONTROL,
     RX_RUNT,
 )
-from cython.cimports.vecwire.wire.encap import GRE, L2TPV3, Encap
+from cython.cimports.vecwire.wire.encap import GRE, L2TPV3, NONE, Encap
 from cython.cimports.vecwire.wire.ethernet import HEADER, read16, read32, write32
+from cython.cimports.vecwire.wire.octets import Octets
 
 from vecwire.wire.counters import NAMES
 
@@ -58,6 +59,8 @@ def strip(
     """The offset of the frame in a received packet, or the counter of the reason why not, negated."""
     at: uint32_t = 0
     flags: uint32_t
+    if encap.kind == NONE:
+        return -RX_RUNT if length < HEADER else 0
     if encap.ip_header:
         # A raw IPv4 socket delivers the IP header too, options included (raw(7)).
         if length < 20:
@@ -116,10 +119,14 @@ def strip(
 class Encapsulation:
     """What stands in front of a frame on a tunnel, for both directions.
 
-    Made by ``gre`` or ``l2tpv3``; owned by one port, since it holds the port's outgoing counter.
+    Made by ``gre`` or ``l2tpv3``, or else none: frames stand bare. Owned by one port, since it holds the
+    port's outgoing counter.
     """
 
     encap: Encap
+
+    def __cinit__(self) -> None:
+        self.encap.tx_counter_at = -1
 
     @property
     def tx_length(self) -> int:
@@ -131,21 +138,49 @@ class Encapsulation:
         """Octets expected in front of each frame, with the IPv4 header where the socket delivers it."""
         return self.encap.rx_length
 
+    @property
+    def counter(self) -> int:
+        """The number that the next header carries where it has a field that counts; 0 to 2**32 - 1."""
+        return self.encap.counter
+
+    @counter.setter
+    def counter(self, number: int) -> None:
+        self.encap.counter = _unsigned("counter", number, 32)
+
     def header(self) -> bytes:
         """The header for the next frame; a counter in it moves on."""
-        out: uint8_t[32]
-        write_header(cython.address(self.encap), cython.address(out[0]))
-        return cython.cast(cython.p_char, cython.address(out[0]))[: self.encap.tx_length]
+        room = bytearray(self.encap.tx_length)
+        self.write(room, self.encap.tx_length)
+        return bytes(room)
 
-    def offset(self, packet: bytes) -> int:
+    def write(self, room: bytearray | memoryview, before: int) -> int:
+        """Writes the header for the next frame into the octets in front of it; a counter in it moves on.
+
+        Args:
+            room: memory with the frame, or a place for it, and room for the header before that.
+            before: where the frame begins in it.
+
+        Returns:
+            Where the header begins.
+
+        Raises:
+            ValueError: if there is no room for the header.
+        """
+        octets: Octets = Octets(room, writable=True)
+        start: cython.Py_ssize_t = before - self.tx_length
+        if start < 0 or before > octets.length:
+            raise ValueError(f"a header of {self.tx_length} octets does not fit before octet {before}")
+        write_header(cython.address(self.encap), octets.at + start)
+        return start
+
+    def offset(self, packet: bytes | bytearray | memoryview) -> int:
         """Where the frame begins in a received packet.
 
         Raises:
             ValueError: if the packet is not ours; its one argument is the name of the drop counter.
         """
-        at: cython.int = strip(
-            cython.address(self.encap), cython.cast(cython.pointer[cython.const[uint8_t]], packet), len(packet)
-        )
+        octets: Octets = Octets(packet)
+        at: cython.int = strip(cython.address(self.encap), octets.at, cython.cast(uint32_t, octets.length))
         if at < 0:
             raise ValueError(NAMES[-at])
         return at
@@ -167,7 +202,14 @@ def gre(
         sequence: whether to send sequence numbers, from 0 on (RFC 2890, section 2.2).
         pin_sequence: whether they stay 0.
         ip_header: whether received packets begin with an IPv4 header.
+
+    Raises:
+        ValueError: if a key is not a number of 32 bits.
     """
+    if rx_key is not None:
+        _unsigned("rx_key", rx_key, 32)
+    if tx_key is not None:
+        _unsigned("tx_key", tx_key, 32)
     flags = (0x2000 if tx_key is not None else 0) | (0x1000 if sequence else 0)
     header = struct.pack("!HH", flags, 0x6558)
     expected = 4 + (4 if rx_key is not None else 0) + (4 if sequence else 0)
@@ -205,11 +247,20 @@ def l2tpv3(
         rx_cookie: the cookie that packets must carry; None where they carry none.
         tx_cookie: the cookie to send.
         cookie64: whether cookies have 8 octets, not 4.
-        counter: whether a 4-octet sublayer follows the cookie, with a counter from 1 on, as UML and QEMU send.
+        counter: whether a 4-octet sublayer follows the cookie: a counter from 1 on, as UML and QEMU send.
         pin_counter: whether it stays 0.
         udp: whether messages begin with the 4 octets of L2TP over UDP.
         ip_header: whether received packets begin with an IPv4 header.
+
+    Raises:
+        ValueError: if a session is 0, which marks control messages, or not a number of 32 bits, or if a
+            cookie does not fit its octets.
     """
+    if not _unsigned("rx_session", rx_session, 32) or not _unsigned("tx_session", tx_session, 32):
+        raise ValueError("session 0 marks control messages; a session is 1 to 4294967295")
+    for name, cookie in (("rx_cookie", rx_cookie), ("tx_cookie", tx_cookie)):
+        if cookie is not None:
+            _unsigned(name, cookie, 64 if cookie64 else 32)
     header = (struct.pack("!HH", 3, 0) if udp else b"") + struct.pack("!I", tx_session)
     cookie_format = "!Q" if cookie64 else "!I"
     if tx_cookie is not None:
@@ -230,6 +281,13 @@ def l2tpv3(
         (20 if ip_header else 0) + (4 if udp else 0) + 4 + len(expected) + (4 if counter else 0)
     )
     return layout
+
+
+def _unsigned(name: str, number: int, bits: int) -> int:
+    """The number, where it has no more than ``bits`` bits and no sign."""
+    if not 0 <= number < 1 << bits:
+        raise ValueError(f"{name} is 0 to {(1 << bits) - 1}, not {number}")
+    return number
 
 
 @cython.cfunc

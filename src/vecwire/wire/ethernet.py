@@ -10,6 +10,7 @@ import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t
 from cython.cimports.libc.string import memmove
 from cython.cimports.vecwire.wire.ethernet import HEADER, TCP, UDP, VLAN_TAG, Layout
+from cython.cimports.vecwire.wire.octets import Octets
 
 TPID_CUSTOMER = cython.declare(cython.uint, 0x8100)
 TPID_SERVICE = cython.declare(cython.uint, 0x88A8)
@@ -19,6 +20,8 @@ TYPE_IPV6 = cython.declare(cython.uint, 0x86DD)
 HOP_BY_HOP = cython.declare(cython.uint, 0)
 ROUTING = cython.declare(cython.uint, 43)
 DESTINATION = cython.declare(cython.uint, 60)
+# The option that tells the length of an IPv6 packet above 64 KiB (RFC 2675, section 2).
+JUMBO_PAYLOAD = cython.declare(cython.uint, 0xC2)
 
 
 def read16(at: cython.pointer[cython.const[uint8_t]]) -> uint16_t:
@@ -48,7 +51,9 @@ def dissect(
 ) -> cython.bint:
     """Finds the headers of a TCP or UDP frame; False for any other frame, fragments included.
 
-    ``end`` is where the IP packet ends: an Ethernet frame may be padded after it.
+    ``end`` is where the IP packet ends: an Ethernet frame may be padded after it. False also for an IPv6
+    packet that is on its way through a routing header, whose checksum covers an address that is not in
+    the IPv6 header (RFC 8200, section 8.1), and for a jumbogram.
     """
     at: uint32_t = HEADER
     kind: uint32_t
@@ -56,7 +61,7 @@ def dissect(
     if length < HEADER:
         return False
     kind = read16(frame + 12)
-    while kind == TPID_CUSTOMER or kind == TPID_SERVICE:
+    while kind in (TPID_CUSTOMER, TPID_SERVICE):
         if at + VLAN_TAG > length:
             return False
         kind = read16(frame + at + 2)
@@ -84,8 +89,13 @@ def dissect(
         if layout.end == at + 40:
             layout.end = length
         at += 40
-        while following == HOP_BY_HOP or following == ROUTING or following == DESTINATION:
+        while following in (HOP_BY_HOP, ROUTING, DESTINATION):
             if at + 8 > length:
+                return False
+            if following == ROUTING and frame[at + 3]:
+                return False
+            # Linux writes the option first in its header (include/net/ipv6.h, struct hop_jumbo_hdr).
+            if following == HOP_BY_HOP and frame[at + 2] == JUMBO_PAYLOAD:
                 return False
             following = frame[at]
             at += (cython.cast(uint32_t, frame[at + 1]) + 1) * 8
@@ -140,17 +150,18 @@ class Headers:
     protocol: int
 
 
-def headers(frame: bytes) -> Headers | None:
+def headers(frame: bytes | bytearray | memoryview) -> Headers | None:
     """The headers of a TCP or UDP frame; None for any other frame, a fragment or a cut one."""
+    octets: Octets = Octets(frame)
     layout: Layout
-    if not dissect(cython.cast(cython.pointer[cython.const[uint8_t]], frame), len(frame), cython.address(layout)):
+    if not dissect(octets.at, cython.cast(uint32_t, octets.length), cython.address(layout)):
         return None
     return Headers(
         layout.network, layout.transport, layout.payload, layout.end, layout.version, layout.protocol
     )
 
 
-def tagged(frame: bytes, tci: int, tpid: int = 0x8100) -> bytes:
+def tagged(frame: bytes | bytearray | memoryview, tci: int, tpid: int = 0x8100) -> bytes:
     """The frame with a VLAN tag put in after its addresses.
 
     Raises:
@@ -160,7 +171,8 @@ def tagged(frame: bytes, tci: int, tpid: int = 0x8100) -> bytes:
         raise ValueError(f"a frame has at least 14 octets, not {len(frame)}")
     if not (0 <= tci <= 0xFFFF and 0 <= tpid <= 0xFFFF):
         raise ValueError("a VLAN tag has 16 bits of TPID and 16 bits of TCI")
-    room = bytearray(VLAN_TAG) + frame
+    room = bytearray(VLAN_TAG)
+    room += frame
     start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], room)
     insert_vlan(start + VLAN_TAG, tpid, tci)
     return bytes(room)

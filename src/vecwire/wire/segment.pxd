@@ -4,7 +4,10 @@ from vecwire.wire.vnet cimport VnetHeader
 
 cdef enum:
     MAXIMUM_HEADERS = 384
+    # Of TCP: include/net/tcp.h, TCP_MIN_GSO_SIZE.
     MINIMUM_SIZE = 8
+    # Of shorter UDP segments, as many as one system call can ask Linux for: include/linux/udp.h, UDP_MAX_SEGMENTS.
+    MOST_SHORT_SEGMENTS = 128
 
 cdef struct Segments:
     Layout layout

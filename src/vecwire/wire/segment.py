@@ -15,7 +15,13 @@ from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.vecwire.wire.checksum import add, fold, pseudo_header
 from cython.cimports.vecwire.wire.ethernet import TCP, UDP, dissect, read16, read32, write16, write32
-from cython.cimports.vecwire.wire.segment import MAXIMUM_HEADERS, MINIMUM_SIZE, Segments
+from cython.cimports.vecwire.wire.octets import Octets
+from cython.cimports.vecwire.wire.segment import (
+    MAXIMUM_HEADERS,
+    MINIMUM_SIZE,
+    MOST_SHORT_SEGMENTS,
+    Segments,
+)
 from cython.cimports.vecwire.wire.vnet import GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VnetHeader
 
 from vecwire.wire.vnet import LONG, Vnet
@@ -33,26 +39,27 @@ def plan(
     """Says how a super-frame is cut; False where its header asks for what its octets do not allow."""
     kind: cython.uint = header.gso_type & ~cython.cast(cython.uint, GSO_ECN)
     layout = cython.address(segments.layout)
-    if header.gso_size < MINIMUM_SIZE or not dissect(frame, length, layout):
+    size: uint32_t = header.gso_size
+    if size == 0 or not dissect(frame, length, layout) or layout.payload > MAXIMUM_HEADERS:
         return False
-    if layout.payload > MAXIMUM_HEADERS:
+    carried: uint32_t = layout.end - layout.payload
+    segments.size = size
+    segments.count = max((carried + size - 1) // size, 1)
+    # What follows the network header of the longest segment must be told in 16 bits.
+    longest: uint32_t = layout.payload - layout.network + min(carried, size)
+    if longest - (40 if layout.version == 6 else 0) > 0xFFFF:
         return False
     if kind == GSO_TCPV4:
-        if layout.protocol != TCP or layout.version != 4:
-            return False
-    elif kind == GSO_TCPV6:
-        if layout.protocol != TCP or layout.version != 6:
-            return False
-    elif kind == GSO_UDP_L4:
-        if layout.protocol != UDP:
-            return False
-    else:
+        return layout.protocol == TCP and layout.version == 4 and size >= MINIMUM_SIZE
+    if kind == GSO_TCPV6:
+        return layout.protocol == TCP and layout.version == 6 and size >= MINIMUM_SIZE
+    if kind != GSO_UDP_L4 or layout.protocol != UDP:
         return False
-    segments.size = header.gso_size
-    segments.count = (layout.end - layout.payload + segments.size - 1) // segments.size
-    if segments.count == 0:
-        segments.count = 1
-    return True
+    if size < MINIMUM_SIZE and segments.count > MOST_SHORT_SEGMENTS:
+        return False
+    # The datagram fills its packet, or is, as the packet, too long to tell its length.
+    datagram: uint32_t = read16(frame + layout.transport + 4)
+    return datagram == 0 or datagram == layout.end - layout.transport
 
 
 def payload_at(
@@ -61,7 +68,7 @@ def payload_at(
     """Where the payload of a segment begins in the super-frame; ``length`` gets its length."""
     start: uint32_t = segments.layout.payload + index * segments.size
     left: uint32_t = segments.layout.end - start
-    length[0] = segments.size if left > segments.size else left
+    length[0] = min(left, segments.size)
     return start
 
 
@@ -109,30 +116,31 @@ def write_headers(
         memcpy(transport + 6, cython.address(field), 2)
 
 
-def segments(frame: bytes, header: Vnet) -> list[bytes] | None:
+def segments(frame: bytes | bytearray | memoryview, header: Vnet) -> list[bytes] | None:
     """Cuts a super-frame into the frames that leave in its place; None where that cannot be done.
 
     Args:
         frame: the super-frame, from its Ethernet header on.
         header: its virtio-net header, with ``gso_type`` and ``gso_size``.
+
+    Raises:
+        ValueError: if a field of the header does not fit.
     """
-    octets = header.pack(LONG)
+    packed = header.pack(LONG)
     raw: VnetHeader
-    memcpy(cython.address(raw), cython.cast(cython.p_char, octets), 12)
-    source: cython.pointer[cython.const[uint8_t]] = cython.cast(
-        cython.pointer[cython.const[uint8_t]], frame
-    )
+    memcpy(cython.address(raw), cython.cast(cython.p_char, packed), LONG)
+    octets: Octets = Octets(frame)
     cut: Segments
-    if not plan(source, len(frame), cython.address(raw), cython.address(cut)):
+    if not plan(octets.at, cython.cast(uint32_t, octets.length), cython.address(raw), cython.address(cut)):
         return None
-    head: uint8_t[384]
+    head: uint8_t[MAXIMUM_HEADERS]
     size: uint32_t = 0
     start: uint32_t
     index: uint32_t
     frames: list[bytes] = []
     for index in range(cut.count):
         start = payload_at(cython.address(cut), index, cython.address(size))
-        write_headers(source, cython.address(cut), index, cython.address(head[0]))
+        write_headers(octets.at, cython.address(cut), index, cython.address(head[0]))
         front = cython.cast(cython.p_char, cython.address(head[0]))[: cut.layout.payload]
-        frames.append(front + frame[start : start + size])
+        frames.append(front + cython.cast(cython.p_char, octets.at + start)[:size])
     return frames

@@ -11,6 +11,7 @@ import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.vecwire.wire import checksum as sums
+from cython.cimports.vecwire.wire.octets import Octets
 from cython.cimports.vecwire.wire.vnet import (
     DATA_VALID,
     GSO_ECN,
@@ -40,7 +41,7 @@ def plausible(header: cython.pointer[cython.const[VnetHeader]], length: uint32_t
             return False
     if kind == GSO_NONE:
         return header.gso_type == GSO_NONE
-    if kind != GSO_TCPV4 and kind != GSO_TCPV6 and kind != GSO_UDP_L4:
+    if kind not in (GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4):
         return False
     return header.gso_size != 0
 
@@ -112,7 +113,7 @@ class Vnet:
         return octets[:size]
 
     @classmethod
-    def unpack(cls, octets: bytes) -> "Vnet":
+    def unpack(cls, octets: bytes | bytearray | memoryview) -> "Vnet":
         """Reads a header of 10 or 12 octets.
 
         Raises:
@@ -124,21 +125,23 @@ class Vnet:
 
     def fits(self, length: int) -> bool:
         """Whether the header's fields agree with each other and with a frame of ``length`` octets."""
-        octets = self.pack(LONG)
+        packed = self.pack(LONG)
         header: VnetHeader
-        memcpy(cython.address(header), cython.cast(cython.p_char, octets), 12)
+        memcpy(cython.address(header), cython.cast(cython.p_char, packed), LONG)
         return plausible(cython.address(header), length)
 
 
-def complete(frame: bytearray, header: Vnet) -> bool:
+def complete(frame: bytearray | memoryview, header: Vnet) -> bool:
     """Finishes the checksum of ``frame`` in place as ``header`` asks; False where the offsets lie.
 
     Raises:
         ValueError: if a field of the header does not fit.
     """
-    octets = header.pack(LONG)
+    packed = header.pack(LONG)
     raw: VnetHeader
-    memcpy(cython.address(raw), cython.cast(cython.p_char, octets), 12)
-    if not len(frame) or not plausible(cython.address(raw), len(frame)) or not raw.flags & NEEDS_CSUM:
+    memcpy(cython.address(raw), cython.cast(cython.p_char, packed), LONG)
+    octets: Octets = Octets(frame, writable=True)
+    length: uint32_t = cython.cast(uint32_t, octets.length)
+    if not raw.flags & NEEDS_CSUM or not plausible(cython.address(raw), length):
         return False
-    return complete_checksum(cython.cast(cython.pointer[uint8_t], frame), len(frame), cython.address(raw))
+    return complete_checksum(octets.at, length, cython.address(raw))

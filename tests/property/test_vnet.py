@@ -1,0 +1,65 @@
+"""Properties of the virtio-net header: no header makes anything read or written outside its frame."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracle import internet
+from oracle.anything import VNETS, stream_segments
+from oracle.cliff import Cliff
+from oracle.internet import Segment
+from oracle.shapes import asking
+from vecwire.wire.checksum import checksum
+from vecwire.wire.vnet import LONG, SHORT, Vnet, complete
+
+CLIFF = Cliff()
+
+
+@given(VNETS)
+def test_octets_and_back(header: Vnet) -> None:
+    """Any header is read back from its octets, the short form without num_buffers."""
+    assert Vnet.unpack(header.pack(LONG)) == header
+    assert Vnet.unpack(header.pack(SHORT)) == replace(header, num_buffers=0)
+
+
+@given(st.binary(min_size=LONG, max_size=LONG))
+def test_any_octets_are_a_header(octets: bytes) -> None:
+    """Any twelve octets are read as a header that is written as the same octets."""
+    assert Vnet.unpack(octets).pack(LONG) == octets
+
+
+@given(st.binary(max_size=200), VNETS)
+def test_completing_stays_in_the_frame(octets: bytes, header: Vnet) -> None:
+    """Completing writes the two octets that the header names, or none; never outside, whatever it says."""
+    for place in (CLIFF.before_the_end, CLIFF.after_the_start):
+        frame = place(octets)
+        done = complete(frame, header)
+        at = header.csum_start + header.csum_offset
+        assert done == (bool(header.flags & 1) and header.fits(len(octets)))
+        if not done:
+            assert frame == octets
+            continue
+        assert frame[:at] == octets[:at]
+        assert frame[at + 2 :] == octets[at + 2 :]
+        expected = checksum(octets[header.csum_start :])
+        if expected == 0 and header.csum_offset == 6:
+            expected = 0xFFFF
+        assert int.from_bytes(frame[at : at + 2]) == expected
+
+
+@given(VNETS, st.integers(0, 70000))
+def test_what_fits_names_octets_of_the_frame(header: Vnet, length: int) -> None:
+    """A header that is believed keeps its checksum's place inside the frame, and its type is one we know."""
+    if header.fits(length):
+        assert not header.flags & 1 or 14 <= header.csum_start <= length - header.csum_offset - 2
+        assert header.gso_type & 0x7F in {0, 1, 4, 5}
+        assert header.gso_type == 0 or (header.gso_size and header.gso_type != 0x80)
+
+
+@given(stream_segments(longest=300))
+def test_unfinished_frames_become_whole(segment: Segment) -> None:
+    """Any TCP or UDP frame whose checksum was left open becomes the frame with its checksum."""
+    frame = bytearray(internet.build(segment, partial=True))
+    assert complete(frame, replace(asking(segment, 0), gso_type=0))
+    assert frame == internet.build(segment)
