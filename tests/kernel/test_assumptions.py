@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from peers.frames import frame, ours
+from peers.frames import frame, ours, super_frame
 from peers.net import Namespace, veth, wait_until
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ ETH_P_ALL = 3
 SOL_PACKET = 263
 SOL_UDP = 17
 PACKET_AUXDATA = 8
+PACKET_VNET_HDR = 15
 PACKET_QDISC_BYPASS = 20
 PACKET_IGNORE_OUTGOING = 23
 SO_ATTACH_FILTER = 26
@@ -191,6 +192,19 @@ def test_a_full_queue_is_enobufs_and_polls_as_writable(namespace: Namespace) -> 
         assert wait_until(refused, timeout=PATIENCE, what="the queue is full", interval=0) == errno.ENOBUFS
         assert select.select([], [sender], [], 0)[1]
         assert os.read(fd, 2048)
+
+
+def test_past_the_queue_a_super_frame_that_the_interface_cannot_cut_is_enobufs(namespace: Namespace) -> None:
+    """With the bypass it is refused each time; without it the kernel cuts it into frames."""
+    namespace.offloads("left0", tso=False)
+    built, header, _ = super_frame()
+    with packet_socket("left0", 0) as sender, packet_socket("right0") as receiver:
+        sender.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        assert sender.send(header.pack() + built) == len(built) + 10
+        assert len(receiver.recv(65536)) < len(built)
+        sender.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        octets = header.pack() + built
+        assert {refusal(lambda: sender.send(octets)) for _ in range(10)} == {errno.ENOBUFS}
 
 
 # Cut frames.
