@@ -134,7 +134,9 @@ class Batch:
         slots.heads = numbers + 2 * slots.capacity
         slots.progress = numbers + 3 * slots.capacity
         slots.vnet = cython.cast(cython.pointer[VnetHeader], numbers + 4 * slots.capacity)
-        self._lengths = memoryview(self._table)[slots.capacity * 4 : slots.capacity * 8].cast("I")
+        self._lengths = (
+            memoryview(self._table)[slots.capacity * 4 : slots.capacity * 8].cast("I").toreadonly()
+        )
         slots.messages = cython.cast(cython.pointer[mmsghdr], calloc(slots.depth, cython.sizeof(mmsghdr)))
         slots.vectors = cython.cast(cython.pointer[iovec], calloc(slots.depth, cython.sizeof(iovec)))
         slots.controls = cython.cast(cython.pointer[uint8_t], calloc(slots.depth, CONTROL))
@@ -163,14 +165,14 @@ class Batch:
 
     @property
     def lengths(self) -> memoryview:
-        """The lengths of the frames in octets: unsigned 32-bit numbers, one a frame."""
+        """The lengths of the frames in octets: unsigned 32-bit numbers, one a frame, read-only."""
         return self._lengths[: self.slots.count]
 
     @property
     def data(self) -> memoryview:
-        """The octets of the frames: unsigned octets, one row of ``size`` a slot.
+        """The memory of the frames: unsigned octets, one row a slot, of its headroom, ``size`` and one more.
 
-        Frame ``i`` begins at row ``i``'s first octet unless a tag or a header moved it: ``starts`` tells.
+        A frame begins at its row's octet ``headroom`` unless a tag or a header moved it: ``starts`` tells.
         """
         return self._view.cast("B", (self.slots.depth, self.slots.stride))
 
@@ -248,6 +250,7 @@ class Batch:
         self.slots.progress[place] = 0
         memset(cython.address(self.slots.vnet[place]), 0, cython.sizeof(VnetHeader))
         if vnet is not None:
+            self.slots.plain = False
             header = vnet.pack(LONG)
             memcpy(cython.address(self.slots.vnet[place]), cython.cast(cython.p_char, header), LONG)
         self.slots.count = place + 1

@@ -50,7 +50,7 @@ def eligible(
         return False
     if layout.version == 4:
         return transport - network == 20 and read16(frame + network + 2) == length - network
-    return transport - network == 40
+    return transport - network == 40 and read16(frame + network + 4) == length - transport
 
 
 @cython.cfunc

@@ -1,0 +1,53 @@
+"""How SIGINT and SIGTERM are taken."""
+
+import os
+import signal
+
+import pytest
+
+from vecwire.cli._signals import Interrupted, Signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_opening_a_signal_interrupts(number: signal.Signals) -> None:
+    """Before ``hold`` a signal raises; afterwards everything is as it was."""
+    before = signal.getsignal(number)
+    with Signals(), pytest.raises(Interrupted):
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_held_signals_are_for_wait(number: signal.Signals) -> None:
+    """After ``hold`` only ``wait`` takes a signal, however early it came; afterwards nothing is blocked."""
+    with Signals() as signals:
+        signals.hold()
+        assert signals.wait(0) is False
+        os.kill(os.getpid(), number)
+        assert signals.wait() is True
+        assert signals.wait(0) is False
+    assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_asking_twice_does_no_harm() -> None:
+    """A second Ctrl-C while the command is ending already does not interrupt that."""
+    with Signals() as signals:
+        signals.hold()
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.wait() is True
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """A background job of a shell, for which SIGINT is ignored, is not ended by it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Signals() as signals:
+            signals.hold()
+            os.kill(os.getpid(), signal.SIGINT)
+            assert signals.wait(0) is False
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert signals.wait() is True
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
