@@ -12,9 +12,9 @@ from vecwire.cli._running import Shared, run
 from vecwire.switch import Cable
 
 HELP = """
-Join two ports: every frame that one receives leaves through the other.
+Join two ports with a cable.
 
-Prints "ready" once frames flow, and the counters of both ports when it ends: after --duration,
+Every frame that one receives leaves through the other. It prints "ready" once frames flow, and the counters of both ports when it ends: after --duration,
 on Ctrl-C or on SIGTERM. A peer or an interface that goes away is waited for. Frames are
 adapted on the way: super-frames are cut and checksums completed where the other port cannot take them.
 
