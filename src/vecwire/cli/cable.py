@@ -14,9 +14,10 @@ from vecwire.switch import Cable
 HELP = """
 Join two ports with a cable.
 
-Every frame that one receives leaves through the other. It prints "ready" once frames flow, and the counters of both ports when it ends: after --duration,
-on Ctrl-C or on SIGTERM. A peer or an interface that goes away is waited for. Frames are
-adapted on the way: super-frames are cut and checksums completed where the other port cannot take them.
+Every frame that one receives leaves through the other. It prints "ready" once frames flow, and the counters
+of both ports when it ends: after --duration, on Ctrl-C or on SIGTERM. A peer or an interface that goes away
+is waited for. Frames are adapted on the way: super-frames are cut and checksums completed where the other
+port cannot take them.
 
 What the host refuses and a port can do without is told on standard error, with the remedy. Frames that
 were dropped are counted by reason.
