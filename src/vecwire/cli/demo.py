@@ -12,7 +12,7 @@ from vecwire.cli._signals import Interrupted, Signals
 from vecwire.demo.show import Demo
 
 HELP = """
-Show a tunnel between two hosts on this machine, and change nothing on it.
+Show a tunnel between two hosts on this machine.
 
 Two network namespaces are the hosts; a veth pair is the wire between them. Each host has a tap, and a cable
 from it to one end of an L2TPv3 tunnel over UDP. Through the tunnel go pings, of the longest packets too, and
@@ -20,8 +20,9 @@ TCP in both directions, while the counters of all four ports are shown. At the e
 that do the same by hand.
 
 It works as root, and as an ordinary user where user namespaces are allowed: in one of its own. Where
-/dev/net/tun is closed to the user, raw ports on veth pairs stand in for the taps. Nothing is left behind,
-however it ends: the namespaces have no names and go with the process. No other program is needed.
+/dev/net/tun is closed to the user, raw ports on veth pairs stand in for the taps. Nothing on the machine is
+changed, and nothing left behind, however it ends: the namespaces have no names and go with the process. No
+other program is needed.
 
 With --json it prints one event a line: "step", "plan" (with the commands), "ping", "stats", "tcp", "end".
 
