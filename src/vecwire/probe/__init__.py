@@ -205,15 +205,11 @@ def _try_in_user_namespace() -> list[Finding] | OSError:
     return [Finding(**each) for each in answer["findings"]]
 
 
-def _child() -> None:
-    """Tries everything in a user namespace and writes what was found."""
+def try_in_user_namespace() -> None:
+    """Tries everything in a user namespace and writes what was found: what ``python -m vecwire.probe`` does."""
     try:
         own_users()
     except OSError as error:
         json.dump({"errno": error.errno}, sys.stdout)
         return
     json.dump({"findings": [asdict(each) for each in try_all()]}, sys.stdout)
-
-
-if __name__ == "__main__":
-    _child()
