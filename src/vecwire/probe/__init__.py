@@ -206,7 +206,7 @@ def _try_in_user_namespace() -> list[Finding] | OSError:
 
 
 def try_in_user_namespace() -> None:
-    """Tries everything in a user namespace and writes what was found: what ``python -m vecwire.probe`` does."""
+    """Tries everything in a user namespace and writes what was found, for ``python -m vecwire.probe``."""
     try:
         own_users()
     except OSError as error:
