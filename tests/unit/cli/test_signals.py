@@ -51,3 +51,21 @@ def test_what_is_ignored_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class Finalised:
+    """Takes a signal where Python loses what it raises."""
+
+    def __del__(self) -> None:
+        """Raises, and nobody hears."""
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_python_loses_is_kept_in_mind() -> None:
+    """What was raised in a finaliser, and lost, is raised again by ``hold``."""
+    with Signals() as signals:
+        thing = Finalised()
+        del thing
+        with pytest.raises(Interrupted):
+            signals.hold()
