@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import vecwire
 from peers import qemu
 from peers.cable import Cable
-from peers.frames import super_frame
-from peers.net import Namespace, namespaces, veth
+from peers.net import namespaces
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("qemu-system-x86_64", "ping", "ip", "nsenter", "iperf3")]
 
@@ -22,7 +20,7 @@ def test_a_raw_port_on_the_tap_of_qemu() -> None:
         # The hub stands for the guest's card: what QEMU reads from its tap comes out of the other one.
         with (
             qemu.hub(peer, "tap,ifname=qemu0,script=no,downscript=no", "guest0"),
-            Cable(f"raw,ifname=qemu0,gro=0,netns={peer.name}", f"tap,ifname=far0,netns={far.name}"),
+            Cable(f"raw,ifname=qemu0,netns={peer.name}", f"tap,ifname=far0,netns={far.name}"),
         ):
             peer.wait_reachable("10.77.0.2")
             for address in ("10.77.0.2", "fd77::2"):
@@ -32,27 +30,3 @@ def test_a_raw_port_on_the_tap_of_qemu() -> None:
                     assert peer.iperf3("10.77.0.2", seconds=1, reverse=reverse).bits_per_second > 5e6
         assert peer.checksum_errors() == {}
         assert far.checksum_errors() == {}
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param(
-            "",
-            marks=pytest.mark.xfail(
-                reason="past the queue the kernel cuts nothing, and ENOBUFS is waited out"
-            ),
-        ),
-        ",gro=0",
-    ],
-)
-def test_a_raw_port_sends_super_frames_where_the_interface_cannot_cut_them(options: str) -> None:
-    """A super-frame leaves through an interface without segmentation, whole or as segments."""
-    with Namespace("uncut", ipv6=False) as namespace, namespace.enter():
-        veth((namespace, "left0"), (namespace, "right0"))
-        namespace.offloads("left0", tso=False)
-        built, header, _ = super_frame()
-        with vecwire.open(f"raw,ifname=left0{options}") as port:
-            batch = port.batch()
-            batch.append(built, header)
-            assert port.send(batch) == 1

@@ -65,6 +65,8 @@ cdef struct Endpoint:
     Encap* encap
     int lost
     int blocked
+    # How often in a row a super-frame was refused for want of room.
+    uint32_t refusals
     Outbox outbox
     uint64_t counters[COUNTERS]
 

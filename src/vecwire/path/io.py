@@ -47,16 +47,19 @@ from cython.cimports.vecwire.path.linux import (
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.encap import strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
-from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
+from cython.cimports.vecwire.wire.vnet import GSO_ECN, GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
 
 EINTR = cython.declare(cython.int, errnos.EINTR)
 EAGAIN = cython.declare(cython.int, errnos.EAGAIN)
 EPIPE = cython.declare(cython.int, errnos.EPIPE)
 EIO = cython.declare(cython.int, errnos.EIO)
+ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)
 EINVAL = cython.declare(cython.int, errnos.EINVAL)
 EMSGSIZE = cython.declare(cython.int, errnos.EMSGSIZE)
 #: Reports about earlier frames, and frames that the kernel cannot give, taken in one call at the most.
 PATIENCE = cython.declare(cython.int, 64)
+#: Refusals in a row, a millisecond apart in a worker, after which a kind of super-frame is given up.
+MOST_REFUSALS = cython.declare(uint32_t, 30)
 CUSTOMER_TAG = cython.declare(uint32_t, 0x8100)
 
 
@@ -339,7 +342,38 @@ def lowered(endpoint: cython.pointer[Endpoint], message: uint32_t, error: cython
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def flush(endpoint: cython.pointer[Endpoint], refit: cython.pointer[cython.bint]) -> uint32_t:
+def uncut(
+    endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots], message: uint32_t, error: cython.int
+) -> cython.bint:
+    """Gives up a kind of super-frame that is refused for want of room for too long; True to try again.
+
+    Past the queueing discipline the kernel cuts nothing: an interface that cannot segment refuses a
+    super-frame with ENOBUFS, as a full queue does, but for ever (__dev_direct_xmit, net/core/dev.c).
+    """
+    box = cython.address(endpoint.outbox)
+    packet: uint32_t = box.first_packets[message]
+    kind: uint32_t
+    if error != ENOBUFS or (box.kinds[packet] != SUPER and box.kinds[packet] != JOINED):
+        return False
+    endpoint.refusals += 1
+    if endpoint.refusals < MOST_REFUSALS:
+        return False
+    if box.kinds[packet] == JOINED:
+        endpoint.gso = 0
+    else:
+        kind = slots.vnet[box.frames[packet]].gso_type & ~cython.cast(uint32_t, GSO_ECN)
+        endpoint.gso &= ~(cython.cast(uint32_t, 1) << kind)
+    endpoint.refusals = 0
+    endpoint.counters[count.DOWNGRADES] += 1
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def flush(
+    endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots], refit: cython.pointer[cython.bint]
+) -> uint32_t:
     """Sends the outbox; returns how many of its packets are done with: sent, or dropped and counted.
 
     ``refit`` says that the rest is to be put again, since less may be asked of the kernel than was.
@@ -363,6 +397,7 @@ def flush(endpoint: cython.pointer[Endpoint], refit: cython.pointer[cython.bint]
         else:
             sent = sendmsg(endpoint.tx_fd, cython.address(message.msg_hdr), MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent >= 0:
+            endpoint.refusals = 0
             if endpoint.tx_tun or not endpoint.vec:
                 sent = 1
             account(
@@ -379,7 +414,7 @@ def flush(endpoint: cython.pointer[Endpoint], refit: cython.pointer[cython.bint]
         error = errno
         if error == EINTR:
             continue
-        if lowered(endpoint, done, error):
+        if lowered(endpoint, done, error) or uncut(endpoint, slots, done, error):
             refit[0] = True
             break
         rule = on_send(error)
@@ -447,7 +482,7 @@ def transmit(
             if at == last:
                 break
             segment = slots.progress[at]
-        done = flush(endpoint, cython.address(refit))
+        done = flush(endpoint, slots, cython.address(refit))
         if done < box.count:
             index = box.frames[done]
             slots.progress[index] = box.segments[done]

@@ -29,6 +29,7 @@ def open_hybrid(spec: HybridSpec) -> Opened:
         opened.filter(opened.tx, bpf.drop_all(), tap=True)
         ifname = opened.ifname or spec.ifname
         opened.rx = open_packet_socket(made, opened, ifname, own=own, outgoing_only=True, promisc=False)
+        opened.refused.pop("super-frames", None)
         # Sending goes through the tap: what the packet socket could take does not matter.
         opened.gso, opened.tx_vnet = gso, tx_vnet
         opened.offloads = list(dict.fromkeys(opened.offloads))

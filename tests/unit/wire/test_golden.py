@@ -1,4 +1,4 @@
-"""What QEMU and User Mode Linux have really sent, octet for octet: read as they meant it, and written the same.
+"""What QEMU and User Mode Linux have really sent: read as they meant it, and written the very same.
 
 The vectors are captured from the running peers by the scripts beside them.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
 import vecwire
 from vecwire.spec import GreSpec, L2tpv3Spec
 from vecwire.transports import gre, l2tpv3
-from vecwire.wire.encap import Encapsulation
+
+if TYPE_CHECKING:
+    from vecwire.wire.encap import Encapsulation
 
 VECTORS = Path(__file__).resolve().parents[2] / "vectors"
 IPV4 = bytes([0x45]) + bytes(19)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
-from vecwire._probe_checks import CAPABILITIES, Capability
+from vecwire.probe.checks import CAPABILITIES, Capability
 from vecwire.transports._refusal import PRIVILEGES, REMEDIES, WITHOUT
 from vecwire.transports._unshare import closed_by, own_network, own_users
 
