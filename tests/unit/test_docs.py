@@ -352,7 +352,7 @@ def test_every_error_of_the_seed_has_its_tests(row: int) -> None:
     assert section is not None
     named = {name for _, name in _TEST.findall(section.group())}
     assert named
-    files = [ROOT / "tests" / "kernel" / "test_seed.py", ROOT / "tests" / "unit" / "test_spec.py"]
+    files = [ROOT / "tests" / "kernel" / "test_seed.py", ROOT / "tests" / "unit" / "spec" / "test_spec.py"]
     numbered = {
         name for file in files for name in functions_of(file) if re.match(rf"test_(seed_)?row_{row}_", name)
     }
