@@ -298,6 +298,13 @@ def test_named_files_exist(page: Path) -> None:
             assert (ROOT / name).exists(), name
 
 
+@EACH_PAGE
+def test_named_programs_exist(page: Path) -> None:
+    """Each module that a page tells people to run with ``python -m`` is one of the package."""
+    for name in re.findall(r"python3? -m (vecwire[\w.]*)", page.read_text(encoding="utf-8")):
+        assert is_there(name), name
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub and mkdocs make them."""
     headings = _HEADING.findall(prose(page))
@@ -352,7 +359,7 @@ def test_every_error_of_the_seed_has_its_tests(row: int) -> None:
     assert section is not None
     named = {name for _, name in _TEST.findall(section.group())}
     assert named
-    files = [ROOT / "tests" / "kernel" / "test_seed.py", ROOT / "tests" / "unit" / "test_spec.py"]
+    files = [ROOT / "tests" / "kernel" / "test_seed.py", ROOT / "tests" / "unit" / "spec" / "test_spec.py"]
     numbered = {
         name for file in files for name in functions_of(file) if re.match(rf"test_(seed_)?row_{row}_", name)
     }
