@@ -298,6 +298,13 @@ def test_named_files_exist(page: Path) -> None:
             assert (ROOT / name).exists(), name
 
 
+@EACH_PAGE
+def test_named_programs_exist(page: Path) -> None:
+    """Each module that a page tells people to run with ``python -m`` is one of the package."""
+    for name in re.findall(r"python3? -m (vecwire[\w.]*)", page.read_text(encoding="utf-8")):
+        assert is_there(name), name
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub and mkdocs make them."""
     headings = _HEADING.findall(prose(page))
