@@ -448,10 +448,12 @@ def transmit(
                 break
             segment = slots.progress[at]
         done = flush(endpoint, cython.address(refit))
+        # Only the first frame of an outbox can have been begun before: now it is done with, or begun anew.
+        slots.progress[index] = 0
         if done < box.count:
             index = box.frames[done]
             slots.progress[index] = box.segments[done]
-            if endpoint.encap != cython.NULL:
+            if endpoint.encap != cython.NULL and endpoint.encap.tx_counter_at >= 0:
                 endpoint.encap.counter -= box.count - done
             if refit:
                 continue
