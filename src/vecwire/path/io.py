@@ -346,6 +346,8 @@ def flush(endpoint: cython.pointer[Endpoint], refit: cython.pointer[cython.bint]
     """
     box = cython.address(endpoint.outbox)
     done: uint32_t = 0
+    # The messages up to the one that was refused for its length once.
+    doubted: uint32_t = 0
     sent: cython.Py_ssize_t
     error: cython.int
     patience: cython.int = PATIENCE
@@ -363,6 +365,9 @@ def flush(endpoint: cython.pointer[Endpoint], refit: cython.pointer[cython.bint]
         else:
             sent = sendmsg(endpoint.tx_fd, cython.address(message.msg_hdr), MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent >= 0:
+            if doubted == done + 1:
+                # It was a report about an earlier packet.
+                endpoint.counters[count.UNREACHABLE] += 1
             if endpoint.tx_tun or not endpoint.vec:
                 sent = 1
             account(
@@ -378,6 +383,11 @@ def flush(endpoint: cython.pointer[Endpoint], refit: cython.pointer[cython.bint]
             continue
         error = errno
         if error == EINTR:
+            continue
+        if error == EMSGSIZE and endpoint.encap != cython.NULL and doubted != done + 1:
+            # A router's word about an earlier packet comes in the same way, once (ip(7), IP_MTU_DISCOVER): this
+            # one may well be short enough.
+            doubted = done + 1
             continue
         if lowered(endpoint, done, error):
             refit[0] = True
