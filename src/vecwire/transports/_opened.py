@@ -13,6 +13,8 @@ from vecwire.wire.encap import Encapsulation
 # Bits of the super-frames that an egress takes, by gso_type (linux/virtio_net.h).
 GSO_TCP = 1 << 1 | 1 << 4
 GSO_UDP = 1 << 5
+# The name of the offload that the path may find refused while frames move.
+UDP_SEGMENTATION = "udp segmentation"
 
 
 @dataclass(slots=True)

@@ -58,9 +58,7 @@ class Link:
         if self.room is not None:
             near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.room)
         self.channel = Channel(self.depth, encapsulation=self.encapsulation)
-        self.channel.attach(
-            near.fileno(), near.fileno(), tx_vnet=SHORT if self.gso else 0, gso=self.gso
-        )
+        self.channel.attach(near.fileno(), near.fileno(), tx_vnet=SHORT if self.gso else 0, gso=self.gso)
         return self
 
     def __exit__(
@@ -192,7 +190,11 @@ def test_a_pinned_counter_stays() -> None:
 def test_bad_frames_are_counted_once(room: int) -> None:
     """Frames that cannot be sent are counted once each, wherever they stand, and the others leave."""
     good = super_frames(4, 20_000, 700)
-    bad = [(b"x" * 13, Vnet()), (b"x" * 60, Vnet(gso_type=1, gso_size=8)), (b"x" * 60, Vnet(1, csum_start=60))]
+    bad = [
+        (b"x" * 13, Vnet()),
+        (b"x" * 60, Vnet(gso_type=1, gso_size=8)),
+        (b"x" * 60, Vnet(1, csum_start=60)),
+    ]
     frames = [bad[1], good[0], bad[0], bad[0], good[1], bad[2], (b"y" * 60, Vnet()), good[2], good[3], bad[1]]
     with Link(room=room) as link:
         link.send(filled(frames), reads=1)
@@ -301,6 +303,8 @@ def test_slots_in_use_are_not_written_to() -> None:
     with pytest.raises(ValueError, match="slots"):
         batch.append(b"x" * 60)
     assert [bytes(each) for each in batch] == [
-        b"a" * 60, b"c" * 60, *(bytes([number]) * 60 for number in range(5))
+        b"a" * 60,
+        b"c" * 60,
+        *(bytes([number]) * 60 for number in range(5)),
     ]
     assert len(set(batch.starts)) == 7
