@@ -29,11 +29,11 @@ def accounted(stats: PortStats) -> int:
 @contextlib.contextmanager
 def cable(a: TransportPort, b: TransportPort, *, poll: int = 0) -> Iterator[vecwire.Cable]:
     """A cable whose ports must account, once it has stopped, for every frame that came in on the other."""
-    ports = (a, b)
-    before = [port.stats for port in ports]
+    before = {port: port.stats for port in (a, b)}
     with vecwire.Cable(a, b, poll=poll) as joined:
         yield joined
-    passed = [port.stats - earlier for port, earlier in zip(ports, before, strict=True)]
-    for source, sink, port in ((*passed, b), (*reversed(passed), a)):
-        moved = {name: value for name, value in sink.counters.items() if value}
-        assert source.rx_frames == accounted(sink) + port.channel.held, f"{port.spec}: {moved}"
+    for source, sink in ((a, b), (b, a)):
+        offered = (source.stats - before[source]).rx_frames
+        passed = sink.stats - before[sink]
+        moved = {name: value for name, value in passed.counters.items() if value}
+        assert offered == accounted(passed) + sink.channel.held, f"{sink.spec}: {offered} in, {moved}"

@@ -1,4 +1,4 @@
-"""A link between two namespaces with an L2TPv3 tunnel over UDP on it, of which either end may be a plain socket."""
+"""Two namespaces and an L2TPv3 tunnel over UDP between them, of which either end may be a plain socket."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ NEAR_PORT, FAR_PORT = 1701, 1702
 UDP_SEGMENT = 103  # linux/udp.h
 SO_RCVBUFFORCE = 33
 PATIENCE = 10.0
-#: What stands in front of a frame on its way: version 3, and the session that the receiver wants.
+#: What stands in front of a frame on its way to the far end: version 3, and the session that it wants.
 TO_FAR = struct.pack("!HHI", 3, 0, 0xFFFFFFFE)
-TO_NEAR = struct.pack("!HHI", 3, 0, 1)
 
 
 @dataclass

@@ -385,8 +385,8 @@ def flush(endpoint: cython.pointer[Endpoint], refit: cython.pointer[cython.bint]
         if error == EINTR:
             continue
         if error == EMSGSIZE and endpoint.encap != cython.NULL and doubted != done + 1:
-            # A router's word about an earlier packet comes in the same way, once (ip(7), IP_MTU_DISCOVER): this
-            # one may well be short enough.
+            # A router's word about an earlier packet comes in the same way, once (ip(7), IP_MTU_DISCOVER):
+            # this one may well be short enough.
             doubted = done + 1
             continue
         if lowered(endpoint, done, error):

@@ -270,20 +270,6 @@ def test_padded_frames_are_not_joined(version: int, place: int, padding: int) ->
     assert coalesced(frames) == alone(frames[0])
 
 
-@pytest.mark.parametrize("place", [0, 1])
-@pytest.mark.parametrize(("version", "length_at"), [(4, 16), (6, 18)])
-def test_a_length_that_is_not_told_is_not_guessed(version: int, length_at: int, place: int) -> None:
-    """A packet whose length field says zero, as only a longer one may, passes as it is."""
-    frames = [bytearray(internet.build(each)) for each in stream(Segment(version=version), 100, 100)]
-    told = frames[place]
-    told[length_at : length_at + 2] = b"\0\0"
-    if version == 4:
-        told[24:26] = b"\0\0"
-        told[24:26] = struct.pack("!H", ~internet.total(bytes(told[14:34])) & 0xFFFF)
-    given = [bytes(each) for each in frames]
-    assert coalesced(given) == alone(given[0])
-
-
 @pytest.mark.parametrize("field", [0x2000, 0x0001, 0x1FFF])
 def test_fragments_are_not_joined(field: int) -> None:
     """Fragments pass as they are, the first of a packet too."""
