@@ -159,6 +159,11 @@ class Batch:
         return self.slots.stride - self.slots.headroom - 1
 
     @property
+    def frames_per_slot(self) -> int:
+        """How many frames one slot may hold."""
+        return self.slots.capacity // self.slots.depth
+
+    @property
     def headroom(self) -> int:
         """Octets kept free in front of each frame."""
         return self.slots.headroom
@@ -233,12 +238,15 @@ class Batch:
             vnet: its virtio-net header, where it is a super-frame or lacks a checksum.
 
         Raises:
-            ValueError: if every slot is in use or the frame does not fit one.
+            ValueError: if every slot is in use, or every row of the table, or the frame does not fit one.
         """
         place: uint32_t = self.slots.count
         slot: uint32_t = self.slots.used
         if slot == self.slots.depth:
             raise ValueError(f"the batch is full: its {self.slots.depth} slots are in use")
+        if place == self.slots.capacity:
+            # Several frames may have been received into one slot.
+            raise ValueError(f"the batch is full: it holds {self.slots.capacity} frames")
         length = len(frame)
         if length > self.size:
             raise ValueError(f"a frame of {length} octets does not fit a slot of {self.size}")

@@ -198,6 +198,11 @@ class Channel:
         return self.endpoint.segment_limit
 
     @property
+    def gso(self) -> int:
+        """The kinds of super-frame that are sent whole now, bit ``1 << gso_type`` for each."""
+        return self.endpoint.gso
+
+    @property
     def held(self) -> int:
         """How many frames wait for the kernel to take them."""
         return self.hold.count

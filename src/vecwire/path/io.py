@@ -380,6 +380,8 @@ def flush(
     """
     box = cython.address(endpoint.outbox)
     done: uint32_t = 0
+    # The messages up to the one that was refused for its length once.
+    doubted: uint32_t = 0
     sent: cython.Py_ssize_t
     error: cython.int
     patience: cython.int = PATIENCE
@@ -398,6 +400,9 @@ def flush(
             sent = sendmsg(endpoint.tx_fd, cython.address(message.msg_hdr), MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent >= 0:
             endpoint.refusals = 0
+            if doubted == done + 1:
+                # It was a report about an earlier packet.
+                endpoint.counters[count.UNREACHABLE] += 1
             if endpoint.tx_tun or not endpoint.vec:
                 sent = 1
             account(
@@ -413,6 +418,11 @@ def flush(
             continue
         error = errno
         if error == EINTR:
+            continue
+        if error == EMSGSIZE and endpoint.encap != cython.NULL and doubted != done + 1:
+            # A router's word about an earlier packet comes in the same way, once (ip(7), IP_MTU_DISCOVER):
+            # this one may well be short enough.
+            doubted = done + 1
             continue
         if lowered(endpoint, done, error) or uncut(endpoint, slots, done, error):
             refit[0] = True
@@ -483,10 +493,12 @@ def transmit(
                 break
             segment = slots.progress[at]
         done = flush(endpoint, slots, cython.address(refit))
+        # Only the first frame of an outbox can have been begun before: now it is done with, or begun anew.
+        slots.progress[index] = 0
         if done < box.count:
             index = box.frames[done]
             slots.progress[index] = box.segments[done]
-            if endpoint.encap != cython.NULL:
+            if endpoint.encap != cython.NULL and endpoint.encap.tx_counter_at >= 0:
                 endpoint.encap.counter -= box.count - done
             if refit:
                 continue

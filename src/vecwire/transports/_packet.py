@@ -13,7 +13,7 @@ import struct
 
 from vecwire import bpf
 from vecwire.transports._descriptor import Descriptor, Opening
-from vecwire.transports._opened import GSO_TCP, GSO_UDP, Opened
+from vecwire.transports._opened import GSO_TCP, GSO_UDP, SUPER_FRAMES, Opened
 from vecwire.transports._refusal import missing_interface, refusal
 from vecwire.transports._sockets import enlarge_buffers
 from vecwire.wire.vnet import SHORT
@@ -115,7 +115,7 @@ def _enable_vnet(made: socket.socket, opened: Opened, ifname: str) -> None:
     opened.offloads.append("virtio-net header")
     if not _segments(made, ifname):
         # Past the queueing discipline the kernel cuts nothing: see ``uncut`` in path/io.py.
-        opened.refused["super-frames"] = f"{ifname} does not segment: ethtool -K {ifname} tso on"
+        opened.refused[SUPER_FRAMES] = f"{ifname} does not segment: ethtool -K {ifname} tso on"
         return
     opened.gso = GSO_TCP
     opened.offloads.append("tcp super-frames")
