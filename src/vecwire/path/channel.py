@@ -13,8 +13,9 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.hold import Hold, drain, keep
-from cython.cimports.vecwire.path.io import CONTROL_OUT, MOST_JOINED, SCRATCH, Endpoint, receive, transmit
+from cython.cimports.vecwire.path.io import CONTROL_OUT, MOST_JOINED, SCRATCH, Endpoint, receive
 from cython.cimports.vecwire.path.linux import iovec, mmsghdr
+from cython.cimports.vecwire.path.send import transmit
 from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED
 from cython.cimports.vecwire.wire.encap import Encapsulation
 

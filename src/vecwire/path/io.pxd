@@ -71,4 +71,3 @@ cdef struct Endpoint:
     uint64_t counters[COUNTERS]
 
 cdef uint32_t receive(Endpoint* endpoint, Slots* slots) noexcept nogil
-cdef uint32_t transmit(Endpoint* endpoint, Slots* slots, uint32_t first, uint32_t last) noexcept nogil

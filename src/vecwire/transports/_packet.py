@@ -114,7 +114,7 @@ def _enable_vnet(made: socket.socket, opened: Opened, ifname: str) -> None:
     opened.tx_vnet = SHORT
     opened.offloads.append("virtio-net header")
     if not _segments(made, ifname):
-        # Past the queueing discipline the kernel cuts nothing: see ``uncut`` in path/io.py.
+        # Past the queueing discipline the kernel cuts nothing: see ``uncut`` in path/send.py.
         opened.refused[SUPER_FRAMES] = f"{ifname} does not segment: ethtool -K {ifname} tso on"
         return
     opened.gso = GSO_TCP
