@@ -25,7 +25,7 @@ format:
 
 bench:
 	@$(PYTHON) tools/prepare.py bench peers
-	@$(BIN)/python bench/tunnel.py
+	@$(BIN)/vecwire bench --json bench.json $(BENCH_ARGS)
 
 docs:
 	@$(PYTHON) tools/prepare.py docs

@@ -29,9 +29,10 @@ LAYERS: dict[str, set[str]] = {
     "meter": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "service": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter"},
     "demo": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter", "probe"},
+    "bench": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "cli": {
         *("errors", "wire", "spec", "bpf", "path", "port", "transports"),
-        *("switch", "aio", "probe", "meter", "service", "demo"),
+        *("switch", "aio", "probe", "meter", "service", "demo", "bench"),
     },
     "__main__": {"cli"},
     "__init__": {"errors", "wire", "spec", "path", "port", "transports", "switch"},

@@ -25,7 +25,7 @@ from vecwire.cli._output import print_error
 from vecwire.errors import VecwireError
 from vecwire.spec.text import nearest
 
-COMMANDS = ("cable", "spec", "probe", "demo")
+COMMANDS = ("cable", "spec", "probe", "demo", "bench")
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _HELP = """
