@@ -314,3 +314,31 @@ def test_polling_changes_nothing_that_arrives(poll: int) -> None:
         left.namespace.wait_reachable("10.9.0.2")
         transfer(left, right, "10.9.0.2", OCTETS)
         assert_healthy(left, right)
+
+
+# Interfaces that cannot cut super-frames: past the queueing discipline nobody else does.
+
+
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_super_frames_leave_where_the_interface_cannot_cut_them(pair: Namespace, moment: str) -> None:
+    """Where an interface does not segment, or stops to, super-frames leave as segments, and that is told."""
+    built, header, payload = super_frame()
+    if moment == "before":
+        pair.offloads("left0", tso=False)
+    with vecwire.open("raw,ifname=left0") as a, vecwire.open("raw,ifname=left1") as near:
+        assert ("super-frames" in a.info.refused) == (moment == "before")
+        pair.offloads("left0", tso=False)
+        out, batch = a.batch(), near.batch()
+        out.append(built, header)
+        wait_until(lambda: a.send(out), timeout=PATIENCE, what="it is sent")
+        found: list[tuple[bytes, Vnet]] = []
+
+        def whole() -> bool:
+            near.recv(batch)
+            found.extend((bytes(batch[i]), batch.vnet(i)) for i in range(len(batch)))
+            return sum(len(each) for each, _ in found) >= len(payload)
+
+        wait_until(whole, timeout=PATIENCE, what="all came")
+        assert rejoin(found) == payload
+        assert (a.stats.tx_split, a.stats.downgrades) == (1, 0 if moment == "before" else 1)
+        assert "super-frames" in a.info.refused

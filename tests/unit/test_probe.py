@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from vecwire import probe
-from vecwire._probe_checks import CAPABILITIES
 from vecwire.probe import OWN_NAMESPACE, Finding
+from vecwire.probe.checks import CAPABILITIES
 from vecwire.spec import SPEC_CLASSES
 from vecwire.transports._refusal import PRIVILEGES
 

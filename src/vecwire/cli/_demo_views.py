@@ -90,10 +90,12 @@ class LiveView:
         ]
         for step in self._steps.values():
             mark = ("✓ ", "green") if step.done else ("▸ ", "yellow")
-            parts.append(Text.assemble(" ", mark, (step.text, "" if step.done else "bold")))
-            parts += [
-                Padding(Text(line, style="dim"), (0, 0, 0, 3)) for line in step.note.split("; ") if line
-            ]
+            first, *rest = step.note.split("; ")
+            if rest:
+                first, rest = "", [first, *rest]  # several results stand below each other
+            result = (f"  {first}", "dim")
+            parts.append(Text.assemble(" ", mark, (step.text, "" if step.done else "bold"), result))
+            parts += [Padding(Text(line, style="dim"), (0, 0, 0, 3)) for line in rest]
             if not step.done and step.name in {StepName.TCP, StepName.TCP_BACK}:
                 passed = min(time.monotonic() - self._began, self._seconds)
                 bar = ProgressBar(total=self._seconds, completed=passed, width=_BAR_WIDTH)

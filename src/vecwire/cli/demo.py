@@ -1,6 +1,5 @@
 """``vecwire demo``: two hosts and a tunnel between them, on this machine, changing nothing on it."""
 
-import contextlib
 import sys
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from vecwire.cli._signals import Interrupted, Signals
 from vecwire.demo.show import Demo
 
 HELP = """
-Show a tunnel between two hosts on this machine, and change nothing on it.
+Show a tunnel between two hosts on this machine.
 
 Two network namespaces are the hosts; a veth pair is the wire between them. Each host has a tap, and a cable
 from it to one end of an L2TPv3 tunnel over UDP. Through the tunnel go pings, of the longest packets too, and
@@ -21,8 +20,9 @@ TCP in both directions, while the counters of all four ports are shown. At the e
 that do the same by hand.
 
 It works as root, and as an ordinary user where user namespaces are allowed: in one of its own. Where
-/dev/net/tun is closed to the user, raw ports on veth pairs stand in for the taps. Nothing is left behind,
-however it ends: the namespaces have no names and go with the process. No other program is needed.
+/dev/net/tun is closed to the user, raw ports on veth pairs stand in for the taps. Nothing on the machine is
+changed, and nothing left behind, however it ends: the namespaces have no names and go with the process. No
+other program is needed.
 
 With --json it prints one event a line: "step", "plan" (with the commands), "ping", "stats", "tcp", "end".
 
@@ -62,10 +62,11 @@ def command(
     else:
         view = LineView()
     try:
-        with Signals() as signals, contextlib.ExitStack() as stack:
-            demo = stack.enter_context(Demo(duration, view.tell))
-            stack.callback(signals.hold)  # taking it all down is not interrupted
-            with view.context():
+        with Signals() as signals:
+            # From the first moment on a signal is taken where the demo pauses, and nowhere else: everything
+            # in it is short, and much of it must not be broken off half done.
+            signals.hold()
+            with Demo(duration, view.tell, signals.pause) as demo, view.context():
                 demo.run()
     except Interrupted:
         sys.stderr.write("vecwire: interrupted; nothing is left behind\n")

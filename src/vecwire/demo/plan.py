@@ -118,9 +118,8 @@ class Plan:
                 f"vecwire cable {_short(self.access(host))} {_short(self.tunnel(host))} & {host.name}=$!"
                 for host in self.hosts
             ),
-            "# it works, once both are ready",
-            "sleep 1",
-            f"ip netns exec {first.name} ping -c 3 {second.inner}",
+            "# it works, once both are ready: three answers, or ten seconds",
+            f"ip netns exec {first.name} ping -c 3 -w 10 {second.inner}",
             "# away with it",
             f"kill ${first.name} ${second.name}",
             *(f"ip netns del {host.name}" for host in self.hosts),

@@ -93,6 +93,7 @@ class Counters:
 
 Event = Planned | Step | Ping | Tcp | Counters
 Tell = Callable[[Event], None]
+Pause = Callable[[float], None]
 
 
 class Demo:
@@ -101,11 +102,13 @@ class Demo:
     Args:
         seconds: How long TCP moves, in each direction.
         tell: Is told of every event.
+        pause: Sleeps for so many seconds; what it raises ends the demo. It is asked several times a second.
     """
 
-    def __init__(self, seconds: float, tell: Tell) -> None:
+    def __init__(self, seconds: float, tell: Tell, pause: Pause = time.sleep) -> None:
         self._seconds = seconds
         self._tell = tell
+        self._pause = pause
         self._plan = Plan()
         self._stack = contextlib.ExitStack()
         self._namespaces: dict[str, Namespace] = {}
@@ -197,10 +200,10 @@ class Demo:
         text = f"ping from {source.name} to {destination.name}"
         self._tell(Step(StepName.PING, text))
         with Pinger(self._namespaces[source.name].inside, destination.inner) as pinger:
-            pinger.wait(ANSWER_SECONDS)
+            pinger.wait(ANSWER_SECONDS, self._pause)
             series = []
             for data in (56, self._plan.mtu - IP_AND_ICMP):
-                series.append(pinger.series(PINGS, data))
+                series.append(pinger.series(PINGS, data, self._pause))
                 self._tell(Ping(source.name, destination.name, series[-1]))
         self._read()
         told = "; ".join(f"{each.size} octets: {each.summary}" for each in series)
@@ -214,7 +217,7 @@ class Demo:
         end = time.monotonic() + self._seconds
         with self._connect(*ends, destination) as stream:
             while (left := end - time.monotonic()) > 0:
-                time.sleep(min(READ_SECONDS, left))
+                self._pause(min(READ_SECONDS, left))
                 self._read()
             stream.stop()
         self._tell(

@@ -25,6 +25,7 @@ IP_PMTUDISC_DO = 2
 TCP_INFO_TOTAL_RETRANS = 100  # offset of tcpi_total_retrans in struct tcp_info, linux/tcp.h
 _CHUNK = 256 * 1024
 
+Pause = Callable[[float], None]
 Inside = Callable[[Callable[[], socket.socket]], socket.socket]
 
 
@@ -94,27 +95,39 @@ class Pinger:
                 return (time.perf_counter() - start) * 1000
         return None
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, pause: Pause) -> None:
         """Pings until an answer comes.
+
+        Args:
+            seconds: For how long at most.
+            pause: Sleeps.
 
         Raises:
             PortError: None came in so many seconds.
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            pause(0.0)
             with contextlib.suppress(OSError):  # unreachable, as long as nobody says who has the address
                 if self.ping(patience=0.2) is not None:
                     return
         raise PortError(f"{self._socket.getpeername()[0]} does not answer through the tunnel")
 
-    def series(self, count: int, data: int, interval: float = 0.05) -> Pinged:
-        """Sends several requests, one every so many seconds."""
+    def series(self, count: int, data: int, pause: Pause, interval: float = 0.05) -> Pinged:
+        """Sends several requests.
+
+        Args:
+            count: How many.
+            data: Octets of ICMP data in each.
+            pause: Sleeps.
+            interval: Seconds from one to the next.
+        """
         times = []
         for _ in range(count):
             start = time.monotonic()
             if (answer := self.ping(data)) is not None:
                 times.append(answer)
-            time.sleep(max(0.0, start + interval - time.monotonic()))
+            pause(max(0.0, start + interval - time.monotonic()))
         return Pinged(data + ICMP_HEADER + 20, count, times)
 
     def close(self) -> None:

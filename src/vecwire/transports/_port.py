@@ -21,7 +21,7 @@ from vecwire.port import PortInfo, PortStats
 from vecwire.spec import Spec, parse
 from vecwire.transports import _netns, bess
 from vecwire.transports._filters import wanted
-from vecwire.transports._opened import UDP_SEGMENTATION, Opened
+from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
 from vecwire.transports._packet import interface_index
 from vecwire.transports._refusal import refusal
 from vecwire.transports._table import OPENERS
@@ -168,6 +168,8 @@ class TransportPort:
             )
             if not limit:
                 offloads.remove(UDP_SEGMENTATION)
+        if self.channel.gso != opened.gso:
+            refused[SUPER_FRAMES] = "the interface refused them, and does not segment"
         descriptors = {
             role: owned.number
             for role, owned in (("rx", opened.rx), ("tx", opened.tx), ("listen", opened.listener))

@@ -1,6 +1,8 @@
 """What cable and its like share: names, warnings, the loop that waits."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -108,3 +110,12 @@ def test_the_main_thread_wakes_for_statistics_and_the_end_alone(
 
     _running._watch(signals, Meter({}), _running.Shared(duration=duration, stats=stats), show)
     assert (len(readings), clock.waits) == (shown, waits)
+
+
+def test_a_cable_starts_without_what_is_slow_to_import() -> None:
+    """Neither rich nor pyroute2 is imported before frames flow."""
+    script = "import sys, vecwire.cli.cable; print({'rich', 'pyroute2'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=60
+    )
+    assert done.stdout == "set()\n"

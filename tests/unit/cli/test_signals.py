@@ -1,7 +1,7 @@
 """How SIGINT and SIGTERM are taken."""
 
-import os
 import signal
+import threading
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_held_signals_are_for_wait(number: signal.Signals) -> None:
     with Signals() as signals:
         signals.hold()
         assert signals.wait(0) is False
-        os.kill(os.getpid(), number)
+        signal.pthread_kill(threading.get_ident(), number)
         assert signals.wait() is True
         assert signals.wait(0) is False
     assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -33,8 +33,8 @@ def test_asking_twice_does_no_harm() -> None:
     """A second Ctrl-C while the command is ending already does not interrupt that."""
     with Signals() as signals:
         signals.hold()
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
         assert signals.wait() is True
 
 
@@ -44,10 +44,28 @@ def test_what_is_ignored_stays_ignored() -> None:
     try:
         with Signals() as signals:
             signals.hold()
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
             assert signals.wait(0) is False
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
             assert signals.wait() is True
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class Finalised:
+    """Takes a signal where Python loses what it raises."""
+
+    def __del__(self) -> None:
+        """Raises, and nobody hears."""
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_python_loses_is_kept_in_mind() -> None:
+    """What was raised in a finaliser, and lost, is raised again by ``hold``."""
+    with Signals() as signals:
+        thing = Finalised()
+        del thing
+        with pytest.raises(Interrupted):
+            signals.hold()
