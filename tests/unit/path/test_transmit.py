@@ -274,6 +274,25 @@ def test_a_super_frame_is_made_of_at_most_512_frames() -> None:
         assert (link.counters["tx_joined"], link.counters["tx_merged"]) == (2, 1024)
 
 
+def test_what_is_too_long_is_counted_by_frames() -> None:
+    """Segments, and frames joined here, that the socket refuses are dropped, and every frame is told of."""
+    big = super_frames(3, 20_000, 6000)
+    frames = [big[0], (b"y" * 60, Vnet()), big[1], (b"z" * 9000, Vnet()), big[2]]
+    with Link(room=1) as link:
+        link.send(filled(frames), reads=1)
+        fits = [octets for octets in cut(frames) if len(octets) < 4000]
+        assert link.taken == fits
+        assert link.counters["tx_too_big"] == len(cut(frames)) - len(fits) == 10
+        assert accounted(PortStats(link.counters)) == len(frames)
+    flow = [internet.build(each) for each in stream(Segment(), *[1000] * 6)]
+    with Link(room=1, gso=BOTH) as link:
+        link.send(received([*flow, b"x" * 60]))
+        assert [packet[SHORT:] for packet in link.taken] == [b"x" * 60]
+        counters = link.counters
+        assert (counters["tx_too_big"], counters["tx_joined"], counters["tx_merged"]) == (1, 1, 6)
+        assert accounted(PortStats(counters)) == 7
+
+
 def test_what_is_held_when_the_peer_goes_is_counted_down() -> None:
     """A super-frame of which some segments have left counts as one frame when its peer goes away."""
     with Link(room=1) as link:
