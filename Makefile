@@ -13,7 +13,7 @@ test:
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 lint:
-	@$(PYTHON) tools/prepare.py lint
+	@$(PYTHON) tools/prepare.py lint test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "prepared"
 EXTRAS = ("test", "lint", "docs", "bench")
+MADE_BY_BUILDING = ("__pycache__", ".egg-info")
 BUILT_FROM = ("pyproject.toml", "setup.py", "src", "README.md", "LICENSE")
 
 #: The programs that tests run against, and Debian's packages for them.
@@ -93,7 +94,7 @@ def fingerprint(extras: list[str]) -> str:
     for top in BUILT_FROM:
         path = ROOT / top
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and "__pycache__" not in file.parts:
+            if file.is_file() and not any(part.endswith(MADE_BY_BUILDING) for part in file.parts):
                 digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import socket
 import threading
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import vecwire
+from peers.accounting import cable
 from peers.frames import fill, frame, rejoin, super_frame
-from peers.hosts import ATTACHED_BY, Host, attached, transfer
+from peers.hosts import ATTACHED_BY, MTU, assert_healthy, attached, cabled, transfer
 from peers.net import Namespace, open_descriptors, veth, wait_until
 from vecwire import ClosedError, PortError, Vnet
 
@@ -23,34 +23,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 OCTETS = 4 * 1024 * 1024
-#: Leaves room for every encapsulation on a link of 1500.
-MTU = 1400
-
-
-@contextlib.contextmanager
-def cabled(
-    a: str, b: str, *, mtu: int = MTU, options: str = ""
-) -> Iterator[tuple[Host, Host, vecwire.Cable]]:
-    """Two hosts, attached by the given transports, and the cable between them."""
-    with (
-        attached(a) as left,
-        attached(b) as right,
-        vecwire.open(left.spec + options) as first,
-        vecwire.open(right.spec + options) as second,
-        vecwire.Cable(first, second) as cable,
-    ):
-        left.configure(1, mtu)
-        right.configure(2, mtu)
-        left.namespace.wait_reachable("10.9.0.2")
-        yield left, right, cable
-
-
-def assert_healthy(*hosts: Host) -> None:
-    """No kernel has counted a wrong checksum, and few segments were sent twice."""
-    for host in hosts:
-        assert host.namespace.checksum_errors() == {}
-        counters = host.namespace.counters()
-        assert counters["TcpRetransSegs"] <= max(20, counters["TcpOutSegs"] // 20)
 
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.combinations_with_replacement(ATTACHED_BY, 2)))
@@ -85,7 +57,7 @@ def test_vlan_tags_that_the_kernel_takes_out_are_put_back(pair: Namespace, octet
         vecwire.open("raw,ifname=right0") as b,
         vecwire.open("raw,ifname=left1") as near,
         vecwire.open("raw,ifname=right1") as far,
-        vecwire.Cable(a, b),
+        cable(a, b),
     ):
         out, batch = near.batch(), far.batch()
         out.append(built, header)
@@ -148,7 +120,7 @@ def test_an_interface_that_is_deleted_and_made_again_heals(pair: Namespace) -> N
         vecwire.open("raw,ifname=left0") as a,
         vecwire.open("raw,ifname=right0") as b,
         vecwire.open("raw,ifname=right1") as far,
-        vecwire.Cable(a, b),
+        cable(a, b),
     ):
         with vecwire.open("raw,ifname=left1") as near:
             wait_until(lambda: passes(near, far, 1), timeout=PATIENCE, what="frames pass")
@@ -169,7 +141,7 @@ def test_an_interface_that_goes_down_and_up_heals(pair: Namespace) -> None:
         vecwire.open("raw,ifname=right0") as b,
         vecwire.open("raw,ifname=left1") as near,
         vecwire.open("raw,ifname=right1") as far,
-        vecwire.Cable(a, b),
+        cable(a, b),
     ):
         before = a.info.descriptors
         pair.ip("link set left0 down")
@@ -184,7 +156,7 @@ def test_a_deleted_tap_is_made_again(pair: Namespace) -> None:
         vecwire.open("tap,ifname=tap0") as a,
         vecwire.open("raw,ifname=right0") as b,
         vecwire.open("raw,ifname=right1") as far,
-        vecwire.Cable(a, b),
+        cable(a, b),
     ):
         pair.up("tap0")
         pair.ip("link del tap0")
@@ -201,7 +173,7 @@ def test_the_next_client_is_served_by_a_running_cable() -> None:
         vecwire.open("bess,listen=@guest") as a,
         vecwire.open("raw,ifname=right0") as b,
         vecwire.open("raw,ifname=right1") as far,
-        vecwire.Cable(a, b),
+        cable(a, b),
     ):
         for number in range(3):
             with vecwire.open("bess,dst=@guest") as guest:
@@ -226,7 +198,7 @@ def test_a_peer_that_never_reads_holds_up_nobody_else() -> None:
         vecwire.open("raw,ifname=right0") as b,
         vecwire.open("bess,dst=@guest") as guest,
         vecwire.open("raw,ifname=right1") as far,
-        vecwire.Cable(a, b),
+        cable(a, b),
     ):
         wait_until(lambda: a.info.up, timeout=PATIENCE, what="the client is served")
 
@@ -315,16 +287,16 @@ def test_an_idle_cable_sleeps() -> None:
     with (
         vecwire.open("raw,ifname=left0") as a,
         vecwire.open("bess,listen=@nobody") as b,
-        vecwire.Cable(a, b) as cable,
+        cable(a, b) as joined,
     ):
         with socket.socket() as quiet:
             quiet.settimeout(0.5)
             quiet.bind(("127.0.0.1", 0))
             quiet.listen()
-            before = cable.wakeups
+            before = joined.wakeups
             with pytest.raises(TimeoutError):
                 quiet.accept()
-        assert cable.wakeups - before <= 1
+        assert joined.wakeups - before <= 1
 
 
 @pytest.mark.parametrize("poll", [0, 200])
@@ -335,10 +307,38 @@ def test_polling_changes_nothing_that_arrives(poll: int) -> None:
         attached("raw") as right,
         vecwire.open(left.spec) as first,
         vecwire.open(right.spec) as second,
-        vecwire.Cable(first, second, poll=poll),
+        cable(first, second, poll=poll),
     ):
         left.configure(1, MTU)
         right.configure(2, MTU)
         left.namespace.wait_reachable("10.9.0.2")
         transfer(left, right, "10.9.0.2", OCTETS)
         assert_healthy(left, right)
+
+
+# Interfaces that cannot cut super-frames: past the queueing discipline nobody else does.
+
+
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_super_frames_leave_where_the_interface_cannot_cut_them(pair: Namespace, moment: str) -> None:
+    """Where an interface does not segment, or stops to, super-frames leave as segments, and that is told."""
+    built, header, payload = super_frame()
+    if moment == "before":
+        pair.offloads("left0", tso=False)
+    with vecwire.open("raw,ifname=left0") as a, vecwire.open("raw,ifname=left1") as near:
+        assert ("super-frames" in a.info.refused) == (moment == "before")
+        pair.offloads("left0", tso=False)
+        out, batch = a.batch(), near.batch()
+        out.append(built, header)
+        wait_until(lambda: a.send(out), timeout=PATIENCE, what="it is sent")
+        found: list[tuple[bytes, Vnet]] = []
+
+        def whole() -> bool:
+            near.recv(batch)
+            found.extend((bytes(batch[i]), batch.vnet(i)) for i in range(len(batch)))
+            return sum(len(each) for each, _ in found) >= len(payload)
+
+        wait_until(whole, timeout=PATIENCE, what="all came")
+        assert rejoin(found) == payload
+        assert (a.stats.tx_split, a.stats.downgrades) == (1, 0 if moment == "before" else 1)
+        assert "super-frames" in a.info.refused

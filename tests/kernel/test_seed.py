@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import vecwire
-from peers.frames import LEFT, RIGHT, fill, frame, mac, ones_complement_sum, ours
+from peers.frames import LEFT, RIGHT, fill, frame, mac, ones_complement_sum, ours, rejoin, super_frame
 from peers.net import Namespace, open_descriptors, veth, wait_until
 from peers.ports import LEFT4, RIGHT4, TRANSPORTS, joined
 from vecwire import PortError, bpf
@@ -306,6 +306,34 @@ def test_row_7_a_hybrid_port_does_not_receive_what_it_sends(namespace: Namespace
         assert received(port) == []
 
 
+# Row 8: what was cut is not delivered.
+
+
+def test_row_8_a_cut_frame_is_dropped_and_counted(namespace: Namespace) -> None:
+    """A frame longer than its slot is a counted drop, on a packet socket and on a tap; the next is good."""
+    for spec in ("raw,ifname=right0", "tap,ifname=tap0"):
+        with vecwire.open(spec) as port:
+            sender = "left0"
+            if spec.startswith("tap"):
+                namespace.up("tap0")
+                sender = "tap0"
+            batch = vecwire.Batch(depth=4, size=100)
+            with plain_packet_socket(sender) as host:
+                host.send(frame(1, 1000))
+                host.send(frame(2))
+            good: list[bytes] = []
+
+            def came(
+                port: Port = port, batch: vecwire.Batch = batch, good: list[bytes] = good
+            ) -> list[bytes]:
+                port.recv(batch)
+                good += [bytes(each) for each in batch if ours(each)]
+                return good
+
+            assert wait_until(came, timeout=PATIENCE, what="the second frame came") == [frame(2)], spec
+            assert port.stats.rx_truncated == 1, spec
+
+
 # Row 9: the end of a record stream is an end, not frames.
 
 
@@ -514,6 +542,32 @@ def test_row_16_the_length_of_the_header_is_set(namespace: Namespace) -> None:
         assert size == 10
         send(port, frame(1))
         assert received_in_time(peer) == [frame(1)]
+
+
+# Row 17: a header is read to its end, whatever its flags say.
+
+
+@pytest.mark.parametrize("flags", [0, 2], ids=["checksum unknown", "DATA_VALID"])
+def test_row_17_a_verified_super_frame_is_a_super_frame_still(flags: int) -> None:
+    """Marked DATA_VALID or not, a super-frame leaves a tunnel as segments, whole and with right checksums."""
+    built, header, payload = super_frame(octets=10_000)
+    marked = vecwire.Vnet(flags, header.gso_type, header.hdr_len, header.gso_size)
+    with joined("l2tpv3-udp") as ends:
+        out = ends.left.batch()
+        out.append(built, marked)
+        assert ends.left.send(out) == 1
+        batch = ends.right.batch()
+        found: list[tuple[bytes, vecwire.Vnet]] = []
+
+        def whole() -> bool:
+            ends.right.recv(batch)
+            found.extend((bytes(batch[i]), batch.vnet(i)) for i in range(len(batch)))
+            return len(found) >= 8
+
+        wait_until(whole, timeout=PATIENCE, what="all segments came")
+        assert len(found) == 8
+        assert rejoin(found) == payload
+        assert ends.left.stats.tx_split == 1
 
 
 # Row 18: the own-MAC filter is a program of six instructions that is attached, replaced and detached.

@@ -72,3 +72,26 @@ class Rule(ctypes.Structure):
     """``struct Rule`` of ``path/errnos.pxd``."""
 
     _fields_ = (("action", ctypes.c_int), ("counter", ctypes.c_int))
+
+
+class Train(ctypes.Structure):
+    """``struct Train`` of ``wire/coalesce.pxd``, its ``Layout`` written out."""
+
+    _fields_ = (
+        ("first", ctypes.c_void_p),
+        ("network", ctypes.c_uint32),
+        ("transport", ctypes.c_uint32),
+        ("payload", ctypes.c_uint32),
+        ("end", ctypes.c_uint32),
+        ("version", ctypes.c_uint32),
+        ("protocol", ctypes.c_uint32),
+        ("size", ctypes.c_uint32),
+        ("octets", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("next_sequence", ctypes.c_uint32),
+        ("next_id", ctypes.c_uint32),
+        ("same_id", ctypes.c_int),
+        ("verified", ctypes.c_int),
+        ("ended", ctypes.c_int),
+        ("last_flags", ctypes.c_uint8),
+    )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import vecwire
+from peers.accounting import cable
 from peers.net import Namespace, veth
 from peers.ports import COOKIES, KEYS, PORTS, SESSIONS
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 CHUNK = bytes(range(256)) * 256
 SECONDS = 20.0
+#: Leaves room for every encapsulation on a link of 1500.
+MTU = 1400
 #: The transports that a host can be attached by, each with the two specs of its link where it has one.
 TUNNELS: dict[str, tuple[str, str]] = {
     "gre": (f"gre,{KEYS[0]},sequence=1", f"gre,{KEYS[1]},sequence=1"),
@@ -56,7 +59,7 @@ def attached(kind: str) -> Iterator[Host]:
             return
         middle = stack.enter_context(Namespace(f"{kind}-mid", ipv6=False))
         if kind == "raw":
-            veth((namespace, "host0"), (middle, "port0"))
+            veth((namespace, "host0"), (middle, "port0"), mtu=9000)
             yield Host(namespace, "host0", f"raw,ifname=port0,netns={middle.name}", stack)
             return
         namespace.tap("host0")
@@ -78,8 +81,34 @@ def attached(kind: str) -> Iterator[Host]:
             )
             spec = f"{theirs},src=192.168.7.2,dst=192.168.7.1,netns={middle.name}"
         tap = stack.enter_context(vecwire.open(f"tap,ifname=host0,netns={namespace.name}"))
-        stack.enter_context(vecwire.Cable(tap, near))
+        stack.enter_context(cable(tap, near))
         yield Host(namespace, "host0", spec, stack)
+
+
+@contextlib.contextmanager
+def cabled(
+    a: str, b: str, *, mtu: int = MTU, options: str = ""
+) -> Iterator[tuple[Host, Host, vecwire.Cable]]:
+    """Two hosts, attached by the given transports, and the cable between them."""
+    with (
+        attached(a) as left,
+        attached(b) as right,
+        vecwire.open(left.spec + options) as first,
+        vecwire.open(right.spec + options) as second,
+        cable(first, second) as joined,
+    ):
+        left.configure(1, mtu)
+        right.configure(2, mtu)
+        left.namespace.wait_reachable("10.9.0.2")
+        yield left, right, joined
+
+
+def assert_healthy(*hosts: Host) -> None:
+    """No kernel has counted a wrong checksum, and few segments were sent twice."""
+    for host in hosts:
+        assert host.namespace.checksum_errors() == {}
+        counters = host.namespace.counters()
+        assert counters["TcpRetransSegs"] <= max(20, counters["TcpOutSegs"] // 20)
 
 
 def transfer(source: Host, sink: Host, address: str, octets: int) -> None:

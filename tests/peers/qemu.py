@@ -33,12 +33,24 @@ def bridge(namespace: Namespace, tap: str, l2tpv3: str) -> Background:
         tap: The tap's name; it is made if it does not exist.
         l2tpv3: The options of `-netdev l2tpv3`, but for `id`.
     """
+    return hub(namespace, f"l2tpv3,{l2tpv3}", tap)
+
+
+def hub(namespace: Namespace, netdev: str, tap: str) -> Background:
+    """Starts QEMU between any netdev and a tap, and returns once frames flow.
+
+    Args:
+        namespace: Where both are.
+        netdev: The type and options of the netdev, but for `id`.
+        tap: The tap's name; it is made if it does not exist.
+    """
+    kind, _, options = netdev.partition(",")
     command = [
         COMMAND,
         *("-machine", "none", "-nodefaults", "-display", "none", "-monitor", "none", "-qmp", "stdio"),
-        *("-netdev", f"l2tpv3,id=tunnel,{l2tpv3}"),
+        *("-netdev", f"{kind},id=first,{options}"),
         *("-netdev", f"tap,id=tap,ifname={tap},script=no,downscript=no,vhost=off"),
-        *("-netdev", "hubport,id=port1,hubid=1,netdev=tunnel"),
+        *("-netdev", "hubport,id=port1,hubid=1,netdev=first"),
         *("-netdev", "hubport,id=port2,hubid=1,netdev=tap"),
     ]
     # With its input at an end, QMP on stdio would be closed: keep the pipe open.

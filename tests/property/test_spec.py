@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from vecwire._spec_kinds import (
+from vecwire.spec import SPEC_CLASSES, L2tpv3Spec, Option, Spec, SpecError, parse
+from vecwire.spec.kinds import (
     Boolean,
     FilePath,
     Host,
@@ -21,8 +22,7 @@ from vecwire._spec_kinds import (
     TapInterface,
     UnixAddress,
 )
-from vecwire._spec_text import quote, scan
-from vecwire.spec import SPEC_CLASSES, L2tpv3Spec, Option, Spec, SpecError, parse
+from vecwire.spec.text import quote, scan
 
 NAMES = sorted(
     {

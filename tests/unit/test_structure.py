@@ -49,7 +49,7 @@ def sources() -> list[Path]:
 def part_of(module: str) -> str:
     """The part that a module of the package belongs to, ``vecwire.path.io`` to ``path``."""
     name = [*module.split("."), "__init__"][1]
-    # spec.py is the public face of _spec_text.py and the other private modules of its name.
+    # spec.py is the public face of spec/text.py and the other private modules of its name.
     return name if name.startswith("__") or name[0] != "_" else name.split("_")[1]
 
 
@@ -102,8 +102,8 @@ def test_the_table_points_down() -> None:
         ("a.py", "from vecwire import switch, errors", {"switch", "errors"}),
         ("a.py", "from vecwire.transports.gre import open_gre", {"transports"}),
         ("a.py", "from cython.cimports.vecwire.path.batch import Slots", {"path"}),
-        ("a.py", "def f():\n    from vecwire._spec_text import quote", {"spec"}),
-        ("a.py", "from vecwire._probe_checks import CAPABILITIES", {"probe"}),
+        ("a.py", "def f():\n    from vecwire.spec.text import quote", {"spec"}),
+        ("a.py", "from vecwire.probe.checks import CAPABILITIES", {"probe"}),
         ("a.py", "import vecwire", {"__init__"}),
         ("a.py", "import vecwirelike, os.path", set()),
         ("a.pxd", "from vecwire.path.linux cimport iovec", {"path"}),

@@ -19,11 +19,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vecwire._spec_text import nearest
 from vecwire.cli._common import exit_code_of
 from vecwire.cli._completion import join_bash_words
 from vecwire.cli._output import print_error
 from vecwire.errors import VecwireError
+from vecwire.spec.text import nearest
 
 COMMANDS = ("cable", "spec", "probe", "demo", "bench")
 

@@ -1,14 +1,14 @@
-"""The counters of ports as people and programs read them: readings, rates, tables.
+"""The counters of ports as people and programs read them: tables, lines, objects.
 
 One set of rows serves the table of a terminal, the lines of a log and the table at the end.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from vecwire.port import PortInfo, PortStats
+from vecwire.meter import Reading
+from vecwire.port import PortInfo
 from vecwire.wire.counters import MEANINGS, RX_DROPS, TX_DROPS
 
 if TYPE_CHECKING:
@@ -20,105 +20,6 @@ _PREFIXES = ("", "k", "M", "G", "T", "P")
 _WIDE = 100
 # Wide enough for what is usual, so that the table does not jump while numbers grow.
 _WIDTHS = {3: 11, 6: 11}
-_MINIMUM_SECONDS = 1e-6
-
-
-class Counted(Protocol):
-    """What can be read: a port, as far as this module needs one."""
-
-    @property
-    def info(self) -> PortInfo:
-        """What was opened."""
-        ...
-
-    @property
-    def stats(self) -> PortStats:
-        """The counters as they stand now."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What moved in a second, on average.
-
-    Attributes:
-        rx_frames: Frames received.
-        rx_bits: Bits of the frames received, encapsulation not counted.
-        tx_frames: Frames sent.
-        tx_bits: Bits of the frames sent.
-    """
-
-    rx_frames: float
-    rx_bits: float
-    tx_frames: float
-    tx_bits: float
-
-    @classmethod
-    def of(cls, difference: PortStats, seconds: float) -> "Rates":
-        """The rates of what was counted in so many seconds."""
-        per = 1 / max(seconds, _MINIMUM_SECONDS)
-        return cls(
-            difference.rx_frames * per,
-            difference.rx_octets * 8 * per,
-            difference.tx_frames * per,
-            difference.tx_octets * 8 * per,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A port's counters at one moment.
-
-    Attributes:
-        name: The port, in a word or two.
-        info: What was opened, and whether it is up.
-        stats: The counters.
-        rates: What moved since the reading before.
-    """
-
-    name: str
-    info: PortInfo
-    stats: PortStats
-    rates: Rates
-
-
-class Meter:
-    """Reads the counters of ports, and how fast they grow.
-
-    Args:
-        ports: The ports by name.
-        clock: Seconds of a clock that never goes back.
-    """
-
-    def __init__(self, ports: Mapping[str, Counted], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ports = dict(ports)
-        self._clock = clock
-        self._first = self._last = (clock(), {name: port.stats for name, port in self._ports.items()})
-
-    @property
-    def seconds(self) -> float:
-        """How long ago the meter was made."""
-        return self._clock() - self._first[0]
-
-    def read(self) -> list[Reading]:
-        """The counters now, with the rates since the last time that this was called."""
-        since, self._last = self._last, self._now()
-        return self._readings(since)
-
-    def total(self) -> list[Reading]:
-        """The counters now, with the rates since the meter was made."""
-        self._last = self._now()
-        return self._readings(self._first)
-
-    def _now(self) -> tuple[float, dict[str, PortStats]]:
-        return self._clock(), {name: port.stats for name, port in self._ports.items()}
-
-    def _readings(self, since: tuple[float, dict[str, PortStats]]) -> list[Reading]:
-        moment, stats = self._last
-        return [
-            Reading(name, port.info, stats[name], Rates.of(stats[name] - since[1][name], moment - since[0]))
-            for name, port in self._ports.items()
-        ]
 
 
 def as_object(reading: Reading) -> dict[str, Any]:
@@ -172,9 +73,19 @@ def drops(readings: Iterable[Reading]) -> list[str]:
     ]
 
 
-def table_lines(readings: Sequence[Reading]) -> list[str]:
-    """The readings as a table of plain text, the reasons of drops below it."""
-    cells = [HEADINGS, *(row(reading) for reading in readings)]
+def headings(*, average: bool = False) -> tuple[str, ...]:
+    """What stands above the cells; rates of a whole run are averages."""
+    return tuple(heading.replace("rate", "average") if average else heading for heading in HEADINGS)
+
+
+def table_lines(readings: Sequence[Reading], *, average: bool = False) -> list[str]:
+    """The readings as a table of plain text, the reasons of drops below it.
+
+    Args:
+        readings: A row for each.
+        average: Whether the rates are those of a whole run.
+    """
+    cells = [headings(average=average), *(row(reading) for reading in readings)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
     aligned = [
         "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
@@ -195,12 +106,13 @@ def log_lines(seconds: float, readings: Iterable[Reading]) -> list[str]:
     return lines
 
 
-def rich_table(readings: Sequence[Reading], *, width: int = 80) -> "Table":
+def rich_table(readings: Sequence[Reading], *, width: int = 80, average: bool = False) -> "Table":
     """The readings as a table for a terminal, which rich draws.
 
     Args:
         readings: A row for each.
         width: Columns of the terminal; where there are few, octets are left out.
+        average: Whether the rates are those of a whole run.
     """
     # rich takes longer to import than all the rest: only who draws with it waits for that.
     from rich import box  # noqa: PLC0415
@@ -209,13 +121,14 @@ def rich_table(readings: Sequence[Reading], *, width: int = 80) -> "Table":
 
     shown = [
         (index, heading)
-        for index, heading in enumerate(HEADINGS)
+        for index, heading in enumerate(headings(average=average))
         if width >= _WIDE or not heading.endswith("octets")
     ]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for index, heading in shown:
+        # Where there is too little room the name is wrapped, never a number.
         table.add_column(
-            heading, justify="right" if index else "left", no_wrap=True, min_width=_WIDTHS.get(index)
+            heading, justify="right" if index else "left", no_wrap=index > 0, min_width=_WIDTHS.get(index)
         )
     for reading in readings:
         cells = row(reading)
@@ -228,7 +141,7 @@ def _style(heading: str, reading: Reading) -> str:
         return "bold" if reading.info.up else "yellow"
     if heading == "dropped":
         return "red" if reading.stats.rx_dropped + reading.stats.tx_dropped else "dim"
-    return "cyan" if heading.endswith("rate") else ""
+    return "cyan" if heading.endswith(("rate", "average")) else ""
 
 
 def quantity(value: float, unit: str) -> str:

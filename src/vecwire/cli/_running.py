@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from vecwire.cli._counters import Meter, as_object, info_object, log_lines, rich_table, table_lines
+from vecwire.cli._counters import as_object, info_object, log_lines, rich_table, table_lines
 from vecwire.cli._output import print_json, print_line
 from vecwire.cli._signals import Interrupted, Signals
+from vecwire.meter import Meter
 from vecwire.port import PortInfo
 from vecwire.spec import Spec, parse
 from vecwire.transports import TransportPort, open_port
@@ -110,7 +111,7 @@ def _say_end(meter: Meter, shared: Shared) -> None:
         ports = [as_object(reading) for reading in meter.total()]
         print_json({"event": "end", "seconds": round(meter.seconds, 3), "ports": ports})
     else:
-        print_line("\n".join(table_lines(meter.total())))
+        print_line("\n".join(table_lines(meter.total(), average=True)))
 
 
 def _watch(signals: Signals, meter: Meter, shared: Shared, show: Show) -> None:

@@ -1,9 +1,10 @@
 """SIGINT and SIGTERM, taken in one place: how a command that runs until it is told to stop is told.
 
-Theory of operation: while ports are being opened a signal raises :class:`Interrupted`, so that it ends even a
-slow name look-up. Once frames move the signals are blocked, in this thread and in those that it starts from
-then on, and taken by ``wait`` alone: the main thread sleeps in sigtimedwait(2) without a timer, and no signal
-gets lost in a worker.
+Theory of operation: while ports are being opened a signal raises :class:`Interrupted`, so that it ends even
+a slow name look-up. What a signal raises inside a finaliser is lost by Python; a signal is therefore also
+kept in mind, and raised again by ``hold``. Once frames move the signals are blocked, in this thread and in
+those that it starts from then on, and taken by ``wait`` alone: the main thread sleeps in sigtimedwait(2)
+without a timer, and no signal gets lost in a worker.
 """
 
 import signal
@@ -28,9 +29,10 @@ class Signals:
         self._wanted = [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]
         self._before: dict[signal.Signals, object] = {}
         self._held = False
+        self._asked = ""
 
     def __enter__(self) -> Self:
-        self._before = {each: signal.signal(each, _interrupt) for each in self._wanted}
+        self._before = {each: signal.signal(each, self._interrupt) for each in self._wanted}
         return self
 
     def __exit__(
@@ -44,14 +46,20 @@ class Signals:
         if self._held:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self._wanted)
 
+    def _interrupt(self, number: int, _frame: FrameType | None) -> NoReturn:
+        self._asked = signal.Signals(number).name
+        raise Interrupted(self._asked)
+
     def hold(self) -> None:
         """Blocks the signals: from now on only ``wait`` takes them.
 
         Raises:
             Interrupted: One came before.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._wanted)
         self._held = True
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._wanted)
+        if self._asked:
+            raise Interrupted(self._asked)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Sleeps until one of the signals comes, after ``hold``.
@@ -70,6 +78,11 @@ class Signals:
         signal.sigwait(self._wanted)
         return True
 
+    def pause(self, seconds: float) -> None:
+        """Sleeps, after ``hold``.
 
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    raise Interrupted(signal.Signals(number).name)
+        Raises:
+            Interrupted: One of the signals came.
+        """
+        if self.wait(seconds):
+            raise Interrupted

@@ -12,11 +12,12 @@ from vecwire.cli._running import Shared, run
 from vecwire.switch import Cable
 
 HELP = """
-Join two ports: every frame that one receives leaves through the other.
+Join two ports with a cable.
 
-Prints "ready" once frames flow, and the counters of both ports when it ends: after --duration,
-on Ctrl-C or on SIGTERM. A peer or an interface that goes away is waited for. Frames are
-adapted on the way: super-frames are cut and checksums completed where the other port cannot take them.
+Every frame that one receives leaves through the other. It prints "ready" once frames flow, and the counters
+of both ports when it ends: after --duration, on Ctrl-C or on SIGTERM. A peer or an interface that goes away
+is waited for. Frames are adapted on the way: super-frames are cut and checksums completed where the other
+port cannot take them.
 
 What the host refuses and a port can do without is told on standard error, with the remedy. Frames that
 were dropped are counted by reason.

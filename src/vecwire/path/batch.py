@@ -134,7 +134,9 @@ class Batch:
         slots.heads = numbers + 2 * slots.capacity
         slots.progress = numbers + 3 * slots.capacity
         slots.vnet = cython.cast(cython.pointer[VnetHeader], numbers + 4 * slots.capacity)
-        self._lengths = memoryview(self._table)[slots.capacity * 4 : slots.capacity * 8].cast("I")
+        self._lengths = (
+            memoryview(self._table)[slots.capacity * 4 : slots.capacity * 8].cast("I").toreadonly()
+        )
         slots.messages = cython.cast(cython.pointer[mmsghdr], calloc(slots.depth, cython.sizeof(mmsghdr)))
         slots.vectors = cython.cast(cython.pointer[iovec], calloc(slots.depth, cython.sizeof(iovec)))
         slots.controls = cython.cast(cython.pointer[uint8_t], calloc(slots.depth, CONTROL))
@@ -157,20 +159,25 @@ class Batch:
         return self.slots.stride - self.slots.headroom - 1
 
     @property
+    def frames_per_slot(self) -> int:
+        """How many frames one slot may hold."""
+        return self.slots.capacity // self.slots.depth
+
+    @property
     def headroom(self) -> int:
         """Octets kept free in front of each frame."""
         return self.slots.headroom
 
     @property
     def lengths(self) -> memoryview:
-        """The lengths of the frames in octets: unsigned 32-bit numbers, one a frame."""
+        """The lengths of the frames in octets: unsigned 32-bit numbers, one a frame, read-only."""
         return self._lengths[: self.slots.count]
 
     @property
     def data(self) -> memoryview:
-        """The octets of the frames: unsigned octets, one row of ``size`` a slot.
+        """The memory of the frames: unsigned octets, one row a slot, of its headroom, ``size`` and one more.
 
-        Frame ``i`` begins at row ``i``'s first octet unless a tag or a header moved it: ``starts`` tells.
+        A frame begins at its row's octet ``headroom`` unless a tag or a header moved it: ``starts`` tells.
         """
         return self._view.cast("B", (self.slots.depth, self.slots.stride))
 
@@ -231,12 +238,15 @@ class Batch:
             vnet: its virtio-net header, where it is a super-frame or lacks a checksum.
 
         Raises:
-            ValueError: if every slot is in use or the frame does not fit one.
+            ValueError: if every slot is in use, or every row of the table, or the frame does not fit one.
         """
         place: uint32_t = self.slots.count
         slot: uint32_t = self.slots.used
         if slot == self.slots.depth:
             raise ValueError(f"the batch is full: its {self.slots.depth} slots are in use")
+        if place == self.slots.capacity:
+            # Several frames may have been received into one slot.
+            raise ValueError(f"the batch is full: it holds {self.slots.capacity} frames")
         length = len(frame)
         if length > self.size:
             raise ValueError(f"a frame of {length} octets does not fit a slot of {self.size}")
@@ -248,6 +258,7 @@ class Batch:
         self.slots.progress[place] = 0
         memset(cython.address(self.slots.vnet[place]), 0, cython.sizeof(VnetHeader))
         if vnet is not None:
+            self.slots.plain = False
             header = vnet.pack(LONG)
             memcpy(cython.address(self.slots.vnet[place]), cython.cast(cython.p_char, header), LONG)
         self.slots.count = place + 1

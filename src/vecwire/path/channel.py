@@ -13,8 +13,9 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.hold import Hold, drain, keep
-from cython.cimports.vecwire.path.io import CONTROL_OUT, MOST_JOINED, SCRATCH, Endpoint, receive, transmit
+from cython.cimports.vecwire.path.io import CONTROL_OUT, MOST_JOINED, SCRATCH, Endpoint, receive
 from cython.cimports.vecwire.path.linux import iovec, mmsghdr
+from cython.cimports.vecwire.path.send import transmit
 from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED
 from cython.cimports.vecwire.wire.encap import Encapsulation
 
@@ -196,6 +197,11 @@ class Channel:
     def segment_limit(self) -> int:
         """The longest packet that may leave with others in one message now; 0 where none may."""
         return self.endpoint.segment_limit
+
+    @property
+    def gso(self) -> int:
+        """The kinds of super-frame that are sent whole now, bit ``1 << gso_type`` for each."""
+        return self.endpoint.gso
 
     @property
     def held(self) -> int:

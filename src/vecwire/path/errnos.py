@@ -56,6 +56,7 @@ SEND: dict[int, Meaning] = {
         "wait", "", "send(2): the queue of the interface is full; packet(7) with qdisc bypass"
     ),
     errno.ENOMEM: Meaning("wait", "", "send(2): no memory for now"),
+    # On a tunnel's socket the second time only: the first may be an ICMP error for an earlier packet (ip(7)).
     errno.EMSGSIZE: Meaning("drop", "tx_too_big", "send(2), packet(7): longer than the link's MTU"),
     errno.ECONNREFUSED: Meaning("note", "unreachable", "udp(7): an ICMP error for an earlier datagram"),
     errno.EHOSTUNREACH: Meaning("drop", "tx_unreachable", "ip(7): no route, or an ICMP error"),

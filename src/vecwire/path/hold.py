@@ -9,7 +9,8 @@ import cython
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.vecwire.path.batch import Slots, copy_frame
 from cython.cimports.vecwire.path.hold import Hold
-from cython.cimports.vecwire.path.io import Endpoint, transmit
+from cython.cimports.vecwire.path.io import Endpoint
+from cython.cimports.vecwire.path.send import transmit
 from cython.cimports.vecwire.wire.counters import TX_DOWN, TX_FULL, TX_HELD
 
 

@@ -65,8 +65,9 @@ cdef struct Endpoint:
     Encap* encap
     int lost
     int blocked
+    # How often in a row a super-frame was refused for want of room.
+    uint32_t refusals
     Outbox outbox
     uint64_t counters[COUNTERS]
 
 cdef uint32_t receive(Endpoint* endpoint, Slots* slots) noexcept nogil
-cdef uint32_t transmit(Endpoint* endpoint, Slots* slots, uint32_t first, uint32_t last) noexcept nogil

@@ -13,7 +13,7 @@ import socket
 from vecwire import bpf
 from vecwire.errors import PortError
 from vecwire.transports._descriptor import Opening
-from vecwire.transports._opened import Opened
+from vecwire.transports._opened import UDP_SEGMENTATION, Opened
 from vecwire.transports._refusal import refusal
 from vecwire.transports._sockets import enlarge_buffers
 from vecwire.wire.encap import Encapsulation
@@ -116,9 +116,9 @@ def _enable_udp_offloads(tunnel: socket.socket, opened: Opened, *, filtered: boo
         # Setting the option to 0 asks for nothing, and tells whether the kernel knows it.
         tunnel.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
         opened.segment_limit = LONGEST_SEGMENT
-        opened.offloads.append("udp segmentation")
+        opened.offloads.append(UDP_SEGMENTATION)
     except OSError as error:
-        opened.refuse("udp segmentation", error)
+        opened.refuse(UDP_SEGMENTATION, error)
 
 
 def _throw_away(tunnel: socket.socket) -> None:

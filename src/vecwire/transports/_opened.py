@@ -13,6 +13,9 @@ from vecwire.wire.encap import Encapsulation
 # Bits of the super-frames that an egress takes, by gso_type (linux/virtio_net.h).
 GSO_TCP = 1 << 1 | 1 << 4
 GSO_UDP = 1 << 5
+# The names of what the path may find refused while frames move.
+UDP_SEGMENTATION = "udp segmentation"
+SUPER_FRAMES = "super-frames"
 
 
 @dataclass(slots=True)

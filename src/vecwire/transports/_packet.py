@@ -5,13 +5,15 @@ next; binding to one interface then starts it with all of them in force. Made wi
 would receive from every interface until it is bound, and keep those frames.
 """
 
+import array
+import fcntl
 import os
 import socket
 import struct
 
 from vecwire import bpf
 from vecwire.transports._descriptor import Descriptor, Opening
-from vecwire.transports._opened import GSO_TCP, GSO_UDP, Opened
+from vecwire.transports._opened import GSO_TCP, GSO_UDP, SUPER_FRAMES, Opened
 from vecwire.transports._refusal import missing_interface, refusal
 from vecwire.transports._sockets import enlarge_buffers
 from vecwire.wire.vnet import SHORT
@@ -24,6 +26,8 @@ PACKET_QDISC_BYPASS = 20
 PACKET_IGNORE_OUTGOING = 23
 PACKET_MR_PROMISC = 1
 ETH_P_ALL = 3
+SIOCETHTOOL = 0x8946
+ETHTOOL_GTSO = 0x0000001E
 #: The release from which packet sockets take UDP super-frames (include/linux/virtio_net.h).
 FIRST_WITH_USO = (6, 2)
 
@@ -76,7 +80,7 @@ def open_packet_socket(
     except OSError as error:
         raise refusal(error, "open a packet socket", "a packet socket") from error
     with made_socket:
-        _enable_vnet(made_socket, opened)
+        _enable_vnet(made_socket, opened, ifname)
         made_socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         enlarge_buffers(made_socket, opened)
         if outgoing_only:
@@ -99,7 +103,7 @@ def open_packet_socket(
     return descriptor
 
 
-def _enable_vnet(made: socket.socket, opened: Opened) -> None:
+def _enable_vnet(made: socket.socket, opened: Opened, ifname: str) -> None:
     """Asks for virtio-net headers; without them super-frames and unfinished checksums cannot be told."""
     try:
         made.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
@@ -108,11 +112,27 @@ def _enable_vnet(made: socket.socket, opened: Opened) -> None:
         return
     opened.rx_vnet = SHORT
     opened.tx_vnet = SHORT
+    opened.offloads.append("virtio-net header")
+    if not _segments(made, ifname):
+        # Past the queueing discipline the kernel cuts nothing: see ``uncut`` in path/send.py.
+        opened.refused[SUPER_FRAMES] = f"{ifname} does not segment: ethtool -K {ifname} tso on"
+        return
     opened.gso = GSO_TCP
-    opened.offloads += ["virtio-net header", "tcp super-frames"]
+    opened.offloads.append("tcp super-frames")
     if takes_udp_super_frames():
         opened.gso |= GSO_UDP
         opened.offloads.append("udp super-frames")
+
+
+def _segments(made: socket.socket, ifname: str) -> bool:
+    """Whether an interface cuts TCP super-frames itself (linux/ethtool.h); False where it does not say."""
+    value = array.array("I", [ETHTOOL_GTSO, 0])
+    request = struct.pack("16sP", ifname.encode(), value.buffer_info()[0])
+    try:
+        fcntl.ioctl(made, SIOCETHTOOL, request)
+    except OSError:
+        return False
+    return bool(value[1])
 
 
 def _bypass_and_ignore(made: socket.socket, opened: Opened) -> bpf.Program:

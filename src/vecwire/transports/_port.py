@@ -21,7 +21,7 @@ from vecwire.port import PortInfo, PortStats
 from vecwire.spec import Spec, parse
 from vecwire.transports import _netns, bess
 from vecwire.transports._filters import wanted
-from vecwire.transports._opened import Opened
+from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
 from vecwire.transports._packet import interface_index
 from vecwire.transports._refusal import refusal
 from vecwire.transports._table import OPENERS
@@ -157,6 +157,19 @@ class TransportPort:
     def info(self) -> PortInfo:
         """What was opened, and whether it is up."""
         opened = self._opened
+        offloads, refused = list(opened.offloads), dict(opened.refused)
+        limit = self.channel.segment_limit
+        if limit < opened.segment_limit:
+            # What the kernel refused while frames moved: the channel does without since.
+            refused[UDP_SEGMENTATION] = (
+                f"packets longer than {limit} octets leave one by one"
+                if limit
+                else "packets leave one by one"
+            )
+            if not limit:
+                offloads.remove(UDP_SEGMENTATION)
+        if self.channel.gso != opened.gso:
+            refused[SUPER_FRAMES] = "the interface refused them, and does not segment"
         descriptors = {
             role: owned.number
             for role, owned in (("rx", opened.rx), ("tx", opened.tx), ("listen", opened.listener))
@@ -169,8 +182,8 @@ class TransportPort:
             ifname=opened.ifname,
             mtu=self.spec.mtu,
             overhead=self.spec.overhead,
-            offloads=tuple(opened.offloads),
-            refused=MappingProxyType(dict(opened.refused)),
+            offloads=tuple(offloads),
+            refused=MappingProxyType(refused),
             up=not self._closed and not self.channel.lost,
         )
 
@@ -206,10 +219,12 @@ class TransportPort:
         Raises:
             ClosedError: if the port is closed.
             PortError: if a cable has claimed the port.
-            ValueError: if the batch's slots are too short for the pieces that the port receives.
+            ValueError: if the batch has no room for the pieces that the port receives.
         """
         self._alive()
-        if self._opened.udp_gro and batch.size < LONGEST_FRAME:
+        if self._opened.udp_gro and (
+            batch.size < LONGEST_FRAME or batch.frames_per_slot < MOST_FRAMES_PER_SLOT
+        ):
             raise ValueError(
                 "this port receives many frames in one piece: give it its own batch(), or open it with gro=0"
             )

@@ -40,6 +40,10 @@ REMEDIES: dict[str, dict[int, str]] = {
     "a Unix socket": {
         errno.EPROTONOSUPPORT: "this kernel has no SEQPACKET over Unix sockets",
     },
+    "a veth pair": {
+        errno.EOPNOTSUPP: "load the module veth: modprobe veth",
+        errno.EPERM: "run as root: CAP_NET_ADMIN is needed",
+    },
     "a network namespace": {
         errno.EPERM: PRIVILEGES,
         errno.ENOSPC: "as root: sysctl -w user.max_net_namespaces=10000",

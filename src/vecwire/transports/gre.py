@@ -9,6 +9,17 @@ from vecwire.transports._opened import Opened
 from vecwire.wire import encap
 
 
+def layout(spec: GreSpec) -> encap.Encapsulation:
+    """What stands in front of a frame."""
+    return encap.gre(
+        rx_key=spec.rx_key,
+        tx_key=spec.tx_key,
+        sequence=spec.sequence,
+        pin_sequence=spec.pin_sequence,
+        ip_header=not spec.v6,
+    )
+
+
 def open_gre(spec: GreSpec) -> Opened:
     """Opens the tunnel.
 
@@ -16,19 +27,12 @@ def open_gre(spec: GreSpec) -> Opened:
         UnsupportedError: if this user may not, or this kernel cannot.
         PortError: if an address is not to be had, or the filter is refused.
     """
-    layout = encap.gre(
-        rx_key=spec.rx_key,
-        tx_key=spec.tx_key,
-        sequence=spec.sequence,
-        pin_sequence=spec.pin_sequence,
-        ip_header=not spec.v6,
-    )
     before = spec.encapsulation_octets
     return open_connected(
         src=spec.src,
         dst=spec.dst,
         v6=spec.v6,
         protocol=socket.IPPROTO_GRE,
-        encapsulation=layout,
+        encapsulation=layout(spec),
         own=wanted(spec, offset=before, behind_ipv4=not spec.v6),
     )

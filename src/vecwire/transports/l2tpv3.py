@@ -9,15 +9,9 @@ from vecwire.wire import encap
 IPPROTO_L2TP = 115
 
 
-def open_l2tpv3(spec: L2tpv3Spec) -> Opened:
-    """Opens the tunnel.
-
-    Raises:
-        UnsupportedError: if this user may not, or this kernel cannot.
-        PortError: if an address is not to be had, or the filter is refused.
-    """
-    raw4 = not spec.udp and not spec.v6
-    layout = encap.l2tpv3(
+def layout(spec: L2tpv3Spec) -> encap.Encapsulation:
+    """What stands in front of a frame."""
+    return encap.l2tpv3(
         rx_session=spec.rx_session,
         tx_session=spec.tx_session,
         rx_cookie=spec.rx_cookie,
@@ -26,16 +20,25 @@ def open_l2tpv3(spec: L2tpv3Spec) -> Opened:
         counter=spec.counter,
         pin_counter=spec.pin_counter,
         udp=spec.udp,
-        ip_header=raw4,
+        ip_header=not spec.udp and not spec.v6,
     )
+
+
+def open_l2tpv3(spec: L2tpv3Spec) -> Opened:
+    """Opens the tunnel.
+
+    Raises:
+        UnsupportedError: if this user may not, or this kernel cannot.
+        PortError: if an address is not to be had, or the filter is refused.
+    """
     before = spec.encapsulation_octets + (UDP_HEADER if spec.udp else 0)
     return open_connected(
         src=spec.src,
         dst=spec.dst,
         v6=spec.v6,
         protocol=0 if spec.udp else IPPROTO_L2TP,
-        encapsulation=layout,
-        own=wanted(spec, offset=before, behind_ipv4=raw4),
+        encapsulation=layout(spec),
+        own=wanted(spec, offset=before, behind_ipv4=not spec.udp and not spec.v6),
         srcport=spec.srcport,
         dstport=spec.dstport,
         trains=spec.gro and spec.vec,

@@ -17,7 +17,7 @@ from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.vecwire.wire.checksum import add, fold, pseudo_header
 from cython.cimports.vecwire.wire.coalesce import Train
 from cython.cimports.vecwire.wire.ethernet import TCP, Layout, dissect, read16, read32, write16
-from cython.cimports.vecwire.wire.segment import MAXIMUM_HEADERS
+from cython.cimports.vecwire.wire.segment import MAXIMUM_HEADERS, MINIMUM_SIZE
 from cython.cimports.vecwire.wire.vnet import GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, VnetHeader
 
 from vecwire.wire.vnet import Vnet
@@ -50,7 +50,7 @@ def eligible(
         return False
     if layout.version == 4:
         return transport - network == 20 and read16(frame + network + 2) == length - network
-    return transport - network == 40
+    return transport - network == 40 and read16(frame + network + 4) == length - transport
 
 
 @cython.cfunc
@@ -75,7 +75,8 @@ def begin(
 ) -> cython.bint:
     """Starts a super-frame with a frame; False where it may not be part of one."""
     layout = cython.address(train.layout)
-    if not eligible(frame, length, layout):
+    # What segmentation would refuse to cut again is not begun.
+    if not eligible(frame, length, layout) or length - layout.payload < MINIMUM_SIZE:
         return False
     train.first = frame
     train.size = length - layout.payload

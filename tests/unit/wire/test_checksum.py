@@ -136,20 +136,22 @@ def test_pseudo_header(version: int, length: int) -> None:
     assert checksum(transport, int.from_bytes(folded)) == expected
 
 
-@pytest.mark.parametrize(
-    "total",
-    [
-        0,
-        1,
-        0xFFFF,
-        0x10000,
-        0xFFFFFFFF,
-        0x100000000,
-        0xFFFFFFFF00000000,
-        0xFFFFFFFFFFFFFFFF,
-        0xFFFF0001FFFEFFFF,
-    ],
-)
+#: Sums that need every carry: the last two fold to 16 bits only in the fourth step.
+SUMS = [
+    0,
+    1,
+    0xFFFF,
+    0x10000,
+    0xFFFFFFFF,
+    2**32,
+    2**64 - 2**32,
+    2**64 - 1,
+    0xFFFF0001FFFEFFFF,
+    0xFFFFFFFF00010000,
+]
+
+
+@pytest.mark.parametrize("total", SUMS)
 def test_fold(total: int) -> None:
     """Folding 64 bits adds their four words with every carry brought back."""
     fold = function(sums, "fold", ctypes.c_uint16, ctypes.c_uint64)

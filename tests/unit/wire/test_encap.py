@@ -568,6 +568,14 @@ def test_ip_headers_that_lie(make: Callable[[], Encapsulation], first: int, reas
     assert refusal(make(), Cliff().before_the_end(bytes(packet))) == reason
 
 
+@pytest.mark.parametrize("first", [0x45, 0x65, 0x40, 0x00])
+def test_packets_shorter_than_any_ip_header(first: int) -> None:
+    """What has no room for an IPv4 header is a runt, whatever it claims to be."""
+    layout = gre(ip_header=True)
+    for length in range(1, 20):
+        assert refusal(layout, bytes([first]) * length) == "rx_runt"
+
+
 def test_every_length_of_ip_header() -> None:
     """The encapsulation is found behind an IPv4 header of every length that there is."""
     offsets = [

@@ -34,6 +34,12 @@ def expected(segment: Segment) -> Headers:
     )
 
 
+def patched(frame: bytes, at: int, octets: str) -> bytes:
+    """The frame with other octets at a place."""
+    changed = bytes.fromhex(octets)
+    return frame[:at] + changed + frame[at + len(changed) :]
+
+
 @pytest.mark.parametrize("payload", [b"", b"x", PAYLOAD])
 @pytest.mark.parametrize("name", SHAPES)
 def test_finds_the_headers(name: str, payload: bytes) -> None:
@@ -54,6 +60,21 @@ def test_cut_at_every_octet(name: str) -> None:
     assert headers(cliff.before_the_end(frame)) is not None
 
 
+@pytest.mark.parametrize("name", ["tcp4", "tcp4-ip-option", "tcp6", "tcp6-hop-by-hop", "udp4", "udp6"])
+def test_packets_end_within_the_transport_header(name: str) -> None:
+    """Where the IP header tells rightly that the transport header is cut, no header is found."""
+    place = internet.located(SHAPES[name])
+    whole = internet.build(SHAPES[name])
+    at = place.network_at + (2 if place.version == 4 else 4)
+    front = place.network_at + (0 if place.version == 4 else 40)
+    cliff = Cliff()
+    for length in range(place.transport_at, len(whole)):
+        told = struct.pack("!H", length - front)
+        cut = patched(whole[:length], at, told.hex())
+        assert headers(cliff.before_the_end(cut)) is None, length
+    assert headers(whole) is not None
+
+
 @pytest.mark.parametrize("junk", [b"\0" * 6, b"\xa5" * 50])
 @pytest.mark.parametrize("name", SHAPES)
 def test_padding_is_not_payload(name: str, junk: bytes) -> None:
@@ -70,12 +91,6 @@ def test_a_length_of_zero_is_a_long_packet(name: str, payload: int) -> None:
     assert headers(internet.build(segment)) == expected(segment)
 
 
-def patched(frame: bytes, at: int, octets: str) -> bytes:
-    """The frame with other octets at a place."""
-    changed = bytes.fromhex(octets)
-    return frame[:at] + changed + frame[at + len(changed) :]
-
-
 TCP4 = internet.build(Segment(payload=PAYLOAD))
 TCP6 = internet.build(Segment(version=6, payload=PAYLOAD))
 UDP4 = internet.build(Segment(protocol=internet.UDP_PROTOCOL, payload=PAYLOAD))
@@ -90,6 +105,9 @@ REFUSED = {
     "IPv6 by EtherType, 4 by version": patched(TCP6, 14, "45"),
     "IPv4 header shorter than 20 octets": patched(TCP4, 14, "44"),
     "IPv4 header of no octets": patched(TCP4, 14, "40"),
+    # With what would be a data offset where the TCP header would be.
+    "IPv4 header of 16 octets and a TCP header in it": patched(patched(TCP4, 14, "44"), 42, "50"),
+    "IPv4 header of no octets and a TCP header in it": patched(patched(TCP4, 14, "40"), 26, "50"),
     "IPv4 header longer than the packet": patched(TCP4[:54], 14, "4f"),
     "IPv4 length above the frame's": patched(TCP4, 16, "0035"),
     "IPv4 length within its header": patched(TCP4, 16, "0013"),

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from vecwire._spec_reference import reference
 from vecwire.spec import SPEC_CLASSES, parse
+from vecwire.spec.reference import reference
 
-PAGE = Path(__file__).parents[2] / "docs" / "spec.md"
+PAGE = Path(__file__).parents[3] / "docs" / "spec.md"
 
 
 def test_the_page_is_up_to_date() -> None:
-    """The page in the repository is the one that the code writes: python -m vecwire._spec_reference."""
+    """The page in the repository is the one that the code writes: python -m vecwire.spec.reference."""
     assert PAGE.read_text(encoding="utf-8") == reference()
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vecwire._spec_kinds import Kind
-from vecwire._spec_text import shown
 from vecwire.errors import SpecError
+from vecwire.spec.kinds import Kind
+from vecwire.spec.text import shown
 
 _METADATA = "vecwire.option"
 

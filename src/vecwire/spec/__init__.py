@@ -17,12 +17,12 @@ Nothing here asks the host anything: whether an interface exists, or a name reso
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from vecwire._spec_base import Spec
-from vecwire._spec_kinds import Boolean, Host, Integer, Interface, Port, TapInterface, UnixAddress
-from vecwire._spec_options import Option, about
-from vecwire._spec_parse import parse_as_one_of
-from vecwire._spec_rules import AtMost, Both, Differ, Excludes, Needs, OfFamily, OneOf
 from vecwire.errors import SpecError
+from vecwire.spec.base import Spec
+from vecwire.spec.kinds import Boolean, Host, Integer, Interface, Port, TapInterface, UnixAddress
+from vecwire.spec.options import Option, about
+from vecwire.spec.parser import parse_as_one_of
+from vecwire.spec.rules import AtMost, Both, Differ, Excludes, Needs, OfFamily, OneOf
 
 __all__ = [
     "SPEC_CLASSES",

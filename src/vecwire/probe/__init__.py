@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
-from vecwire._probe_checks import CAPABILITIES, Capability
+from vecwire.probe.checks import CAPABILITIES, Capability
 from vecwire.transports._refusal import PRIVILEGES, REMEDIES, WITHOUT
 from vecwire.transports._unshare import closed_by, own_network, own_users
 
@@ -205,15 +205,11 @@ def _try_in_user_namespace() -> list[Finding] | OSError:
     return [Finding(**each) for each in answer["findings"]]
 
 
-def _child() -> None:
-    """Tries everything in a user namespace and writes what was found."""
+def try_in_user_namespace() -> None:
+    """Tries everything in a user namespace and writes what was found, for ``python -m vecwire.probe``."""
     try:
         own_users()
     except OSError as error:
         json.dump({"errno": error.errno}, sys.stdout)
         return
     json.dump({"findings": [asdict(each) for each in try_all()]}, sys.stdout)
-
-
-if __name__ == "__main__":
-    _child()

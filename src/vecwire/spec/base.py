@@ -4,10 +4,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from vecwire._spec_kinds import Boolean, FilePath, Integer, Mac, Namespace
-from vecwire._spec_options import Option, about, options_of
-from vecwire._spec_rules import Rule
-from vecwire._spec_text import quote
+from vecwire.spec.kinds import Boolean, FilePath, Integer, Mac, Namespace
+from vecwire.spec.options import Option, about, options_of
+from vecwire.spec.rules import Rule
+from vecwire.spec.text import quote
 
 _ON = Boolean()
 

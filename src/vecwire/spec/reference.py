@@ -1,18 +1,18 @@
 """The reference of specs, as Markdown, from the tables that parsing uses.
 
-``python -m vecwire._spec_reference > docs/spec.md`` writes the page; a test holds that it is up to date.
+``python -m vecwire.spec.reference > docs/spec.md`` writes the page; a test holds that it is up to date.
 """
 
 import sys
 from collections.abc import Iterable
 
-from vecwire._spec_options import Option, options_of
 from vecwire.spec import SPEC_CLASSES, Spec, SpecError, parse
+from vecwire.spec.options import Option, options_of
 
 _PREFACE = """\
 # The spec
 
-<!-- Written by `python -m vecwire._spec_reference > docs/spec.md`: change the code's tables, not this. -->
+<!-- Written by `python -m vecwire.spec.reference > docs/spec.md`: change the code's tables, not this. -->
 
 A spec is one line of text that says which transport to open, with which options:
 

@@ -6,9 +6,9 @@ An option is *set* when its value is not its default: ``udp=0`` sets nothing, ``
 from dataclasses import dataclass
 from typing import Protocol
 
-from vecwire._spec_kinds import address_of
-from vecwire._spec_options import Option
 from vecwire.errors import SpecError
+from vecwire.spec.kinds import address_of
+from vecwire.spec.options import Option
 
 
 class Optioned(Protocol):

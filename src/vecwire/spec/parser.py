@@ -7,10 +7,10 @@ given its place here, by the name of the option at fault.
 from collections.abc import Mapping
 from typing import Any
 
-from vecwire._spec_base import Spec
-from vecwire._spec_options import Option
-from vecwire._spec_text import Item, nearest, scan, shown
 from vecwire.errors import SpecError
+from vecwire.spec.base import Spec
+from vecwire.spec.options import Option
+from vecwire.spec.text import Item, nearest, scan, shown
 
 _TRANSPORT = "transport"
 
