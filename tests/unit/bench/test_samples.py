@@ -20,7 +20,7 @@ from vecwire.errors import PortError
     ],
 )
 def test_a_summary_is_the_median_with_its_range(values: list[float], found: Summary | None) -> None:
-    """Of an even number of values it is the mean of the middle two; what is no number does not count."""
+    """Of an even number of values it is the mean of those in the middle; what is no number does not count."""
     assert summary(values) == found
 
 
