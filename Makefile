@@ -9,11 +9,11 @@ demo:
 	@$(BIN)/vecwire demo
 
 test:
-	@$(PYTHON) tools/prepare.py test peers
+	@$(PYTHON) tools/prepare.py test bench peers
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 lint:
-	@$(PYTHON) tools/prepare.py lint test
+	@$(PYTHON) tools/prepare.py lint test bench
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

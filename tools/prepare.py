@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "prepared"
+OLDEST = (3, 11)
 EXTRAS = ("test", "lint", "docs", "bench")
 MADE_BY_BUILDING = ("__pycache__", ".egg-info")
 BUILT_FROM = ("pyproject.toml", "setup.py", "src", "README.md", "LICENSE")
@@ -48,7 +50,9 @@ def say(text: str) -> None:
 def missing_build_packages() -> set[str]:
     """Debian's packages that are wanting for a virtual environment and a compiler."""
     wanted: set[str] = set()
-    if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
+    # What setuptools will call.
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+    if shutil.which(compiler) is None:
         wanted |= {"gcc", "libc6-dev"}
     if not Path("/usr/include/linux/if_packet.h").exists():
         wanted |= {"libc6-dev", "linux-libc-dev"}
@@ -88,9 +92,14 @@ def install(packages: set[str], why: str, *, needed: bool) -> None:
             raise SystemExit(1)
 
 
+def interpreter() -> str:
+    """Which Python runs this, and would run what is installed."""
+    return f"{Path(sys.executable).resolve()}-{'.'.join(map(str, sys.version_info[:3]))}"
+
+
 def fingerprint(extras: list[str]) -> str:
     """What the installed package was built from, and with what beside it."""
-    digest = hashlib.sha256(f"{sys.version} {extras}".encode())
+    digest = hashlib.sha256(f"{interpreter()} {extras}".encode())
     for top in BUILT_FROM:
         path = ROOT / top
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -101,26 +110,41 @@ def fingerprint(extras: list[str]) -> str:
 
 def prepare_venv(extras: list[str]) -> None:
     """Makes ``.venv`` and installs vecwire in it, built as a wheel would be."""
-    known = STAMP.read_text(encoding="ascii").split() if STAMP.exists() else []
-    extras = sorted({*extras, *known[1:]})
-    stamp = " ".join([fingerprint(extras), *extras])
-    if known == stamp.split():
+    known = STAMP.read_text(encoding="utf-8").split("\n") if STAMP.exists() else []
+    same = known[:1] == [interpreter()] and works()
+    extras = sorted({*extras, *known[2:]}) if same else sorted(set(extras))
+    stamp = [interpreter(), fingerprint(extras), *extras]
+    if same and known == stamp:
         return
-    if not (VENV / "bin" / "pip").exists():
+    if not same:
         say("making .venv")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)  # noqa: S603
     what = f".[{','.join(extras)}]" if extras else "."
     say(f"building and installing {what} (about a minute)")
+    # What an earlier build has copied would be installed again, modules that are no more included.
+    for left in (*ROOT.glob("build/lib*"), *ROOT.glob("build/bdist*"), *ROOT.glob("src/*.egg-info")):
+        shutil.rmtree(left)
     subprocess.run(  # noqa: S603
         [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", what],
         cwd=ROOT,
         check=True,
     )
-    STAMP.write_text(stamp, encoding="ascii")
+    STAMP.write_text("\n".join(stamp), encoding="utf-8")
+
+
+def works() -> bool:
+    """Whether the interpreter of ``.venv`` is still there and runs."""
+    python = VENV / "bin" / "python"
+    if not python.exists():
+        return False
+    done = subprocess.run([str(python), "-c", "import pip"], capture_output=True, check=False)  # noqa: S603
+    return done.returncode == 0
 
 
 def main(goals: list[str]) -> None:
     """Makes everything ready for the goals."""
+    if sys.version_info < OLDEST:
+        raise SystemExit(f"vecwire: Python 3.11 or later is needed; this is {sys.version.split()[0]}")
     unknown = set(goals) - {*EXTRAS, "peers"}
     if unknown:
         raise SystemExit(f"no such goal: {' '.join(sorted(unknown))}; there are {', '.join(EXTRAS)}, peers")

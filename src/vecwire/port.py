@@ -10,7 +10,7 @@
   frame is a counted drop, a lost peer is waited for. Both release the GIL.
 - **close** gives back every descriptor, filter and path, once; after it every call but ``close`` itself
   raises ``ClosedError``.
-- A port is used by one thread at a time.
+- One thread may receive while another sends. Two that do the same with one port get a ``PortError``.
 """
 
 from collections.abc import Mapping

@@ -7,16 +7,7 @@ import shutil
 
 import pytest
 
-PACKAGES = {
-    "linux.uml": "user-mode-linux",
-    "qemu-system-x86_64": "qemu-system-x86",
-    "tshark": "tshark",
-    "iperf3": "iperf3",
-    "ping": "iputils-ping",
-    "ethtool": "ethtool",
-    "ip": "iproute2",
-    "nsenter": "util-linux",
-}
+from prepare import PEERS
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -25,7 +16,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for command in mark.args:
             if shutil.which(command):
                 continue
-            reason = f"{command} is not installed (Debian: {PACKAGES[command]})"
+            reason = f"{command} is not installed (Debian: {PEERS[command]})"
             if os.environ.get("VECWIRE_TEST_WITHOUT_PEERS") == "1":
                 pytest.skip(reason)
             pytest.fail(f"{reason}; VECWIRE_TEST_WITHOUT_PEERS=1 skips what needs it", pytrace=False)

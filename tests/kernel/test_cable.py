@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -342,3 +344,86 @@ def test_super_frames_leave_where_the_interface_cannot_cut_them(pair: Namespace,
         assert rejoin(found) == payload
         assert (a.stats.tx_split, a.stats.downgrades) == (1, 0 if moment == "before" else 1)
         assert "super-frames" in a.info.refused
+
+
+# What lasts: a peer that is not there yet, an interface without a carrier, no descriptors.
+
+
+def test_a_tunnel_whose_peer_is_not_there_is_not_lost(pair: Namespace) -> None:
+    """However many ICMP errors come back, the socket stays the same, and works once the peer is there."""
+    pair.ip("addr add 127.0.0.2/8 dev lo")
+    ends = [
+        f"l2tpv3,udp=1,src=127.0.0.{mine},dst=127.0.0.{other},srcport=170{mine},dstport=170{other}"
+        f",rx_session={mine},tx_session={other}"
+        for mine, other in ((1, 2), (2, 1))
+    ]
+    with (
+        vecwire.open("raw,ifname=left0") as a,
+        vecwire.open(ends[0]) as b,
+        vecwire.open("raw,ifname=left1") as near,
+        vecwire.Cable(a, b),
+    ):
+
+        def refused() -> bool:
+            send(near, frame(1))
+            return b.stats.unreachable > 250
+
+        wait_until(refused, timeout=PATIENCE, what="errors come back", interval=0.001)
+        assert b.stats.lost == 0
+        with vecwire.open(ends[1]) as far:
+            wait_until(lambda: passes(near, far, 2), timeout=PATIENCE, what="frames pass")
+
+
+def test_an_interface_without_a_carrier_costs_little_and_is_used_whole_again(pair: Namespace) -> None:
+    """What is held for it is tried less and less often and given up; super-frames leave whole afterwards."""
+    built, header, _ = super_frame()
+    with (
+        vecwire.open("raw,ifname=left0") as a,
+        vecwire.open("raw,ifname=right0") as b,
+        vecwire.open("raw,ifname=left1") as near,
+        vecwire.Cable(a, b),
+    ):
+        out = near.batch()
+        out.append(built, header)
+        pair.ip("link set right1 down")
+        near.send(out)
+        wait_until(lambda: b.stats.tx_stalls, timeout=PATIENCE, what="the frame is held")
+        wait_until(lambda: b.stats.tx_down, timeout=PATIENCE, what="the frame is given up")
+        assert b.channel.held == 0
+        assert b.stats.tx_stalls < 200
+        pair.ip("link set right1 up")
+        pair.wait_carrier("right0")
+
+        def whole() -> bool:
+            near.send(out)
+            return b.stats.tx_super > 0
+
+        wait_until(whole, timeout=PATIENCE, what="a super-frame leaves whole")
+        assert b.stats.downgrades == 0
+
+
+def test_a_server_without_descriptors_waits_for_some(
+    pair: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that cannot be taken for want of a descriptor is tried now and then, until it is served."""
+    real, refusals = os.dup, 0
+
+    def short(fd: int) -> int:
+        nonlocal refusals
+        if threading.current_thread().name == "vecwire-cable" and refusals < 8:
+            refusals += 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(fd)
+
+    with (
+        vecwire.open("bess,listen=@guest") as a,
+        vecwire.open("raw,ifname=right0") as b,
+        vecwire.open("raw,ifname=right1") as far,
+        vecwire.Cable(a, b) as cable,
+    ):
+        monkeypatch.setattr(os, "dup", short)
+        with vecwire.open("bess,dst=@guest") as guest:
+            wait_until(lambda: passes(guest, far, 1), timeout=PATIENCE, what="the client is served")
+        assert refusals == 8
+        assert cable.wakeups < 200
+    assert pair.path.exists()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+import vecwire
 from peers.frames import fill, frame, ours, rejoin, super_frame
-from peers.net import open_descriptors, wait_until
+from peers.net import Namespace, open_descriptors, veth, wait_until
 from peers.ports import TRANSPORTS, Joined, joined
-from vecwire import Batch, ClosedError, Port, Vnet
+from vecwire import Batch, ClosedError, Port, PortError, Vnet
 from vecwire.wire.counters import MEANINGS
 
 if TYPE_CHECKING:
@@ -349,3 +352,78 @@ def test_opening_and_closing_leaves_no_descriptor(kind: str) -> None:
             with contextlib.suppress(BlockingIOError):
                 send_all(ends.left, [frame(1)])
     assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("kind", ["bess", "l2tpv3-udp", "raw"])
+def test_one_thread_may_receive_while_another_sends(kind: str) -> None:
+    """Reader and writer of one port do not disturb each other: every frame comes, in order."""
+    with joined(kind) as ends:
+        wanted = [frame(i, 200) for i in range(3000)]
+        got: dict[str, list[bytes]] = {"left": [], "right": []}
+
+        def read(name: str, port: Port) -> None:
+            with contextlib.suppress(AssertionError):
+                got[name] = collect(port, len(wanted))
+
+        readers = [
+            threading.Thread(target=read, args=(name, port))
+            for name, port in (("left", ends.left), ("right", ends.right))
+        ]
+        for reader in readers:
+            reader.start()
+        writer = threading.Thread(target=send_all, args=(ends.right, list(wanted)))
+        writer.start()
+        send_all(ends.left, list(wanted))
+        for thread in (writer, *readers):
+            thread.join()
+        for each in got.values():
+            assert each == sorted(each, key=wanted.index)
+            assert len(each) >= len(wanted) * (1 if kind == "bess" else 0.5)
+
+
+@pytest.mark.parametrize("kind", ["bess", "l2tpv3-udp"])
+def test_two_threads_that_send_through_one_port_are_told(kind: str) -> None:
+    """However many threads send through one port, memory stays whole: the second one gets an error."""
+    with joined(kind) as ends:
+        told: list[PortError] = []
+        stop = time.monotonic() + 1
+
+        def hammer() -> None:
+            batch = ends.left.batch()
+            fill(batch, [frame(i, 1000) for i in range(batch.depth)])
+            while time.monotonic() < stop:
+                try:
+                    ends.left.send(batch)
+                except PortError as error:
+                    told.append(error)
+
+        threads = [threading.Thread(target=hammer) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(error.errno == errno.EBUSY for error in told)
+        batch = ends.right.batch()
+        wait_until(lambda: ends.right.recv(batch) == 0, timeout=PATIENCE, what="all is read")
+        send_all(ends.left, [frame(7)])
+        assert collect(ends.right, 1)[-1] == frame(7)
+
+
+def test_the_descriptor_of_a_lost_port_tells_when_to_try_again() -> None:
+    """Whoever only looks at ``fileno`` brings a port back whose interface is made again."""
+    with Namespace("lost", ipv6=False) as namespace, namespace.enter():
+        veth((namespace, "left0"), (namespace, "right0"))
+        with vecwire.open("raw,ifname=left0") as port:
+            batch, descriptor = port.batch(), port.fileno()
+
+            def looked_at() -> bool:
+                if select.select([descriptor], [], [], PATIENCE)[0]:
+                    port.recv(batch)
+                return port.info.up
+
+            namespace.ip("link del left0")
+            wait_until(lambda: not looked_at(), timeout=PATIENCE, what="the loss is seen")
+            assert not looked_at()
+            veth((namespace, "left0"), (namespace, "right0"))
+            wait_until(looked_at, timeout=PATIENCE, what="it is back")
+            assert port.fileno() == descriptor

@@ -22,7 +22,7 @@ from typer.core import TyperGroup
 from vecwire.cli._common import exit_code_of
 from vecwire.cli._completion import join_bash_words
 from vecwire.cli._output import print_error
-from vecwire.errors import VecwireError
+from vecwire.errors import PortError, VecwireError
 from vecwire.spec.text import nearest
 
 COMMANDS = ("cable", "spec", "probe", "demo", "bench")
@@ -70,6 +70,11 @@ class _Commands(TyperGroup):
         except VecwireError as error:
             print_error(error)
             raise typer.Exit(exit_code_of(error)) from None
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            print_error(PortError("cannot write what was asked for", errno=error.errno))
+            raise typer.Exit(1) from None
 
 
 def main() -> None:

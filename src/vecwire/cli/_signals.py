@@ -12,6 +12,7 @@ import time
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
+LONGEST = 86400.0  # seconds
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -65,13 +66,14 @@ class Signals:
         """Sleeps until one of the signals comes, after ``hold``.
 
         Args:
-            seconds: For how long at most; None is for ever.
+            seconds: For how long at most, and for no longer than a day; None is for ever.
 
         Returns:
             Whether one came.
         """
         if seconds is not None:
-            return signal.sigtimedwait(self._wanted, max(0.0, seconds)) is not None
+            # The kernel takes no time that its clock cannot hold; whoever waits for longer waits again.
+            return signal.sigtimedwait(self._wanted, min(max(0.0, seconds), LONGEST)) is not None
         if not self._wanted:
             while True:
                 time.sleep(3600)  # sigwait(3) of no signal is an error

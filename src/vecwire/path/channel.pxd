@@ -10,3 +10,7 @@ cdef class Channel:
     cdef Encapsulation _encapsulation
     cdef readonly int wake_fd
     cdef readonly object user
+    # Set and cleared with the GIL held: who moves frames now, and whether nobody may.
+    cdef bint _receiving
+    cdef bint _sending
+    cdef bint _seized

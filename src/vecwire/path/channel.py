@@ -47,6 +47,9 @@ class Channel:
     _encapsulation: Encapsulation
     wake_fd: cython.int
     user: object
+    _receiving: cython.bint
+    _sending: cython.bint
+    _seized: cython.bint
 
     def __init__(
         self,
@@ -168,7 +171,7 @@ class Channel:
         """Makes ``user`` the only one to move frames here.
 
         Raises:
-            PortError: if another user has claimed the channel.
+            PortError: if another user has claimed the channel, or another thread uses it.
         """
         if self.user is not None and self.user is not user:
             raise PortError(
@@ -176,6 +179,8 @@ class Channel:
                 errno=errnos.EBUSY,
                 remedy="stop that first, or open the transport a second time",
             )
+        if user is not None and self.busy:
+            raise in_use("uses")
         self.user = user
 
     def release(self, user: object) -> None:
@@ -212,39 +217,66 @@ class Channel:
         """All counters by name, as they stand now."""
         return {NAMES[i]: self.endpoint.counters[i] for i in range(COUNTERS)}
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call of ``recv`` or ``send`` is moving frames now, in another thread."""
+        return self._receiving or self._sending
+
+    def seize(self) -> bool:
+        """Keeps ``recv`` and ``send`` from moving frames until ``let_go``; False while one of them does."""
+        if self.busy or self._seized:
+            return False
+        self._seized = True
+        return True
+
+    def let_go(self) -> None:
+        """Ends what ``seize`` began."""
+        self._seized = False
+
     def recv(self, batch: Batch) -> int:
-        """Receives into a batch; how many frames it holds then.
+        """Receives into a batch; how many frames it holds then, none while the channel is seized.
+
+        One thread may receive while another sends.
 
         Raises:
-            PortError: if a cable or a switch has claimed the port.
+            PortError: if a cable or a switch has claimed the port, or another thread receives from it.
         """
         if self.user is not None:
             self.claim(None)
+        if self._receiving:
+            raise in_use("receives from")
         endpoint = cython.address(self.endpoint)
         slots = cython.address(batch.slots)
-        hold = cython.address(self.hold)
-        got: uint32_t
+        got: uint32_t = 0
+        if self._seized:
+            batch.clear()
+            return 0
+        self._receiving = True
         with cython.nogil:
-            if hold.count:
-                drain(endpoint, hold)
             got = receive(endpoint, slots)
+        self._receiving = False
         return got
 
     def send(self, batch: Batch, first: int = 0) -> int:
         """Sends the frames of a batch from ``first`` on; how many of them are done with.
 
-        While the channel is lost that is none.
+        While the channel is lost, or seized, that is none.
 
         Raises:
-            PortError: if a cable or a switch has claimed the port.
+            PortError: if a cable or a switch has claimed the port, or another thread sends through it.
         """
         if self.user is not None:
             self.claim(None)
+        if self._sending:
+            raise in_use("sends through")
         endpoint = cython.address(self.endpoint)
         slots = cython.address(batch.slots)
         hold = cython.address(self.hold)
         start: uint32_t = first
         index: uint32_t = first
+        if self._seized:
+            return 0
+        self._sending = True
         with cython.nogil:
             endpoint.blocked = 0
             if not hold.count or drain(endpoint, hold):
@@ -253,4 +285,25 @@ class Channel:
                 if index < slots.count and slots.progress[index] and keep(endpoint, hold, slots, index):
                     slots.progress[index] = 0
                     index += 1
+        self._sending = False
         return index - start
+
+    def flush(self) -> None:
+        """Sends what is held of a frame that ``send`` has taken, as far as the kernel takes it now."""
+        endpoint = cython.address(self.endpoint)
+        hold = cython.address(self.hold)
+        if not hold.count or self._sending or self._seized or self.user is not None:
+            return
+        self._sending = True
+        with cython.nogil:
+            drain(endpoint, hold)
+        self._sending = False
+
+
+def in_use(how: str) -> PortError:
+    """The error to raise where two threads do the same with one port."""
+    return PortError(
+        f"another thread {how} the port",
+        errno=errnos.EBUSY,
+        remedy="one thread may receive while another sends; give each its own port for more",
+    )

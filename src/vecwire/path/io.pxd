@@ -65,8 +65,9 @@ cdef struct Endpoint:
     Encap* encap
     int lost
     int blocked
-    # How often in a row a super-frame was refused for want of room.
+    # How often in a row a super-frame was refused for want of room; and the kinds that are tried as segments.
     uint32_t refusals
+    uint32_t doubted
     Outbox outbox
     uint64_t counters[COUNTERS]
 

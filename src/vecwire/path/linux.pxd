@@ -22,7 +22,6 @@ cdef extern from "<sys/uio.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t read(int fd, void* data, size_t size)
-    ssize_t write(int fd, const void* data, size_t size)
 
 cdef extern from * nogil:
     """
@@ -50,8 +49,6 @@ cdef extern from * nogil:
         MSG_DONTWAIT
         MSG_NOSIGNAL
         MSG_TRUNC
-        SOL_SOCKET
-        SO_ERROR
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     ssize_t recvmsg(int fd, msghdr* message, int flags)
@@ -117,7 +114,6 @@ cdef extern from "<sys/epoll.h>" nogil:
         EPOLLOUT
         EPOLLERR
         EPOLLHUP
-        EPOLLRDHUP
     int epoll_create1(int flags)
     int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
     int epoll_wait(int epoll, epoll_event* events, int count, int timeout)

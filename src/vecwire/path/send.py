@@ -148,18 +148,25 @@ def uncut(
     box = cython.address(endpoint.outbox)
     packet: uint32_t = box.first_packets[message]
     kind: uint32_t
-    if error != ENOBUFS or (box.kinds[packet] != SUPER and box.kinds[packet] != JOINED):
+    if error != ENOBUFS:
+        return False
+    if endpoint.doubted:
+        # Segments do not pass either: it is not for the super-frames that there is no room.
+        endpoint.gso |= endpoint.doubted
+        endpoint.doubted = 0
+        return False
+    if box.kinds[packet] != SUPER and box.kinds[packet] != JOINED:
         return False
     endpoint.refusals += 1
     if endpoint.refusals < MOST_REFUSALS:
         return False
     if box.kinds[packet] == JOINED:
-        endpoint.gso = 0
+        endpoint.doubted = endpoint.gso
     else:
         kind = slots.vnet[box.frames[packet]].gso_type & ~cython.cast(uint32_t, GSO_ECN)
-        endpoint.gso &= ~(cython.cast(uint32_t, 1) << kind)
+        endpoint.doubted = cython.cast(uint32_t, 1) << kind
+    endpoint.gso &= ~endpoint.doubted
     endpoint.refusals = 0
-    endpoint.counters[count.DOWNGRADES] += 1
     return True
 
 
@@ -195,6 +202,10 @@ def flush(
             sent = sendmsg(endpoint.tx_fd, cython.address(message.msg_hdr), MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent >= 0:
             endpoint.refusals = 0
+            if endpoint.doubted:
+                # Segments pass where the whole did not: so it stays.
+                endpoint.doubted = 0
+                endpoint.counters[count.DOWNGRADES] += 1
             if doubted == done + 1:
                 # It was a report about an earlier packet.
                 endpoint.counters[count.UNREACHABLE] += 1

@@ -19,6 +19,12 @@ cdef struct Seat:
     uint32_t delay
     uint64_t due
     uint32_t fruitless
+    # What errors have been explained by, counted; when and how soon to try again after ENOBUFS.
+    uint64_t explained
+    uint64_t retry_at
+    uint64_t stuck_since
+    uint32_t retry_delay
+    bint rests
 
 cdef class Worker:
     cdef Seat* seats

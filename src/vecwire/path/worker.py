@@ -4,7 +4,7 @@ Theory of operation: every port has a seat. A readable port gives one batch, whi
 peer in the memory that it was received in; then the next readable port has its turn, so that a busy port
 cannot starve another. A seat asks to be told of room to send only while frames are held for it. Where the
 kernel says ENOBUFS there is nothing to be told of (the queue of the interface is full, the socket is not), so
-the seat tries again a millisecond later.
+the seat tries again a millisecond later, and then less and less often.
 
 A port whose peer or interface is gone leaves the epoll set. Its owner is asked to bring it back, with the
 GIL, when the descriptor that it gave for that wakes, or else after a growing delay. Idle, the worker sleeps
@@ -43,7 +43,7 @@ from cython.cimports.vecwire.path.linux import (
     timespec,
 )
 from cython.cimports.vecwire.path.worker import Seat
-from cython.cimports.vecwire.wire.counters import LOST
+from cython.cimports.vecwire.wire.counters import LOST, RX_ERRORS, TX_DOWN, TX_UNREACHABLE, UNREACHABLE
 
 EINTR = cython.declare(cython.int, errnos.EINTR)
 EIO = cython.declare(cython.int, errnos.EIO)
@@ -51,6 +51,9 @@ ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)
 MILLISECOND = cython.declare(uint64_t, 1_000_000)
 FIRST_DELAY = cython.declare(uint32_t, 50)
 LAST_DELAY = cython.declare(uint32_t, 1000)
+# Milliseconds between two tries after ENOBUFS, at the most; nanoseconds after which frames are given up.
+LAST_RETRY = cython.declare(uint32_t, 64)
+LONGEST_HOLD = cython.declare(uint64_t, 1_000_000_000)
 # An error that no call of receive or transmit explains, so many times in a row, means that the port is lost.
 FRUITLESS = cython.declare(uint32_t, 100)
 RX = cython.declare(uint64_t, 0)
@@ -67,6 +70,49 @@ def now() -> uint64_t:
     time: timespec
     clock_gettime(CLOCK_MONOTONIC, cython.address(time))
     return cython.cast(uint64_t, time.tv_sec) * 1_000_000_000 + cython.cast(uint64_t, time.tv_nsec)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def judge(seat: cython.pointer[Seat]) -> cython.void:
+    """Sees whether an error of a descriptor was told by a call; one that never is means that it is lost."""
+    counters = cython.address(seat.endpoint.counters[0])
+    explained: uint64_t = (
+        counters[UNREACHABLE] + counters[RX_ERRORS] + counters[TX_UNREACHABLE] + counters[TX_DOWN]
+    )
+    if seat.slots.count or seat.endpoint.lost or explained != seat.explained:
+        seat.fruitless = 0
+    else:
+        seat.fruitless += 1
+        if seat.fruitless > FRUITLESS:
+            seat.endpoint.lost = EIO
+            counters[LOST] += 1
+    seat.explained = explained
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def retry(seat: cython.pointer[Seat]) -> cython.void:
+    """Sends what is held after ENOBUFS, less and less often, and gives it up when it has grown too old.
+
+    An interface without a carrier refuses every frame so, for as long as it has none.
+    """
+    moment: uint64_t = now()
+    before: uint32_t = seat.hold.count
+    if moment < seat.retry_at:
+        return
+    drain(seat.endpoint, seat.hold)
+    if seat.hold.count < before:
+        seat.retry_delay = 1
+        seat.stuck_since = moment
+    elif moment - seat.stuck_since > LONGEST_HOLD:
+        seat.endpoint.counters[TX_DOWN] += seat.hold.count
+        seat.hold.count = 0
+    elif seat.retry_delay < LAST_RETRY:
+        seat.retry_delay *= 2
+    seat.retry_at = moment + seat.retry_delay * MILLISECOND
 
 
 @cython.cclass
@@ -163,6 +209,7 @@ class Worker:
         moment: uint64_t
         active: uint64_t = 0
         wait: uint64_t
+        due: uint64_t
         drop: uint64_t = 0
         for index in range(self.count):
             self._watch(index)
@@ -170,11 +217,10 @@ class Worker:
             timeout = -1
             for index in range(self.count):
                 seat = cython.address(self.seats[index])
-                if seat.retries:
-                    timeout = 1
-                elif seat.ailing and seat.wake_watched < 0:
+                if seat.retries or (seat.ailing and seat.wake_watched < 0):
+                    due = seat.retry_at if seat.retries else seat.due
                     moment = now()
-                    wait = (seat.due - moment) // MILLISECOND + 1 if seat.due > moment else 0
+                    wait = (due - moment) // MILLISECOND + 1 if due > moment else 0
                     if timeout < 0 or wait < cython.cast(uint64_t, timeout):
                         timeout = cython.cast(cython.int, wait)
             if active and timeout != 0:
@@ -197,19 +243,16 @@ class Worker:
                     continue
                 seat = cython.address(self.seats[index])
                 if key % ROLES == WAKE:
+                    # Asked at once; and not again for that reason before the time is due.
                     seat.due = 0
+                    seat.rests = True
                     continue
                 if flags & EPOLLOUT or key % ROLES == TX:
                     drain(seat.endpoint, seat.hold)
                 if key % ROLES == RX and flags & (EPOLLIN | EPOLLERR | EPOLLHUP):
                     self._forward(index)
-                    if flags & (EPOLLERR | EPOLLHUP) and not seat.slots.count and not seat.endpoint.lost:
-                        seat.fruitless += 1
-                        if seat.fruitless > FRUITLESS:
-                            seat.endpoint.lost = EIO
-                            seat.endpoint.counters[LOST] += 1
-                    else:
-                        seat.fruitless = 0
+                    if flags & (EPOLLERR | EPOLLHUP):
+                        judge(seat)
             for index in range(self.count):
                 self._attend(index)
         for index in range(self.count):
@@ -227,17 +270,20 @@ class Worker:
         """Sees to what a seat needs besides frames: room to send, another try, or a new peer."""
         seat = cython.address(self.seats[index])
         if seat.retries:
-            drain(seat.endpoint, seat.hold)
+            retry(seat)
         if seat.endpoint.lost:
             if not seat.ailing:
                 seat.ailing = True
                 seat.delay = FIRST_DELAY
                 seat.due = 0
+                seat.rests = False
                 drain(seat.endpoint, seat.hold)
                 self._watch(index)
             if seat.due <= now():
+                rested: cython.bint = seat.rests
                 with cython.gil:
                     self._ask(index)
+                seat.rests = rested and seat.due == 0
                 seat.due = now() + seat.delay * MILLISECOND
                 if seat.delay < LAST_DELAY:
                     seat.delay *= 2
@@ -246,7 +292,13 @@ class Worker:
                 seat.ailing = False
                 seat.fruitless = 0
                 self._watch(index)
-        seat.retries = seat.hold.count != 0 and seat.endpoint.blocked == ENOBUFS
+        if seat.hold.count == 0 or seat.endpoint.blocked != ENOBUFS:
+            seat.retries = False
+        elif not seat.retries:
+            seat.retries = True
+            seat.retry_delay = 1
+            seat.stuck_since = now()
+            seat.retry_at = seat.stuck_since + MILLISECOND
         if (seat.hold.count != 0 and not seat.retries) != seat.waits_for_room:
             self._watch(index)
 
@@ -263,7 +315,7 @@ class Worker:
         rx: cython.int = -1 if seat.ailing and seat.endpoint.lost else seat.endpoint.rx_fd
         tx: cython.int = -1 if seat.ailing and seat.endpoint.lost else seat.endpoint.tx_fd
         seat.waits_for_room = seat.hold.count != 0 and not seat.retries and tx >= 0
-        if seat.endpoint.lost:
+        if seat.endpoint.lost and not seat.rests:
             with cython.gil:
                 channel_wake = cython.cast(Channel, self._channels[index]).wake_fd
         if seat.rx_watched >= 0 and seat.rx_watched != rx:

@@ -195,7 +195,14 @@ def _with_second_try(finding: Finding, works: bool | None) -> Finding:
 def _try_in_user_namespace() -> list[Finding] | OSError:
     """Has a child process try everything in a user namespace; or why there is none."""
     command = [sys.executable, "-P", "-m", __name__]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=_CHILD_SECONDS, text=True)  # noqa: S603
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, check=False, timeout=_CHILD_SECONDS, text=True
+        )
+    except OSError as error:
+        return error
+    except subprocess.TimeoutExpired:
+        return OSError(0, f"the child process that tried it was not done in {_CHILD_SECONDS} seconds")
     try:
         answer = json.loads(done.stdout)
     except ValueError:

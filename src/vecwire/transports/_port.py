@@ -16,7 +16,7 @@ from typing import Self
 from vecwire import bpf
 from vecwire.errors import ClosedError, PortError, UnsupportedError, VecwireError
 from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, MOST_FRAMES_PER_SLOT, Batch
-from vecwire.path.channel import Channel
+from vecwire.path.channel import Channel, in_use
 from vecwire.port import PortInfo, PortStats
 from vecwire.spec import Spec, parse
 from vecwire.transports import _netns, bess
@@ -25,6 +25,7 @@ from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
 from vecwire.transports._packet import interface_index
 from vecwire.transports._refusal import refusal
 from vecwire.transports._table import OPENERS
+from vecwire.transports._timer import Timer
 
 logger = logging.getLogger("vecwire.port")
 
@@ -48,6 +49,7 @@ class TransportPort:
         self.spec = spec
         self._closed = True
         self._poll_set: select.epoll | None = None
+        self._timer: Timer | None = None
         self._retry_at = 0.0
         self._opened: Opened = self._open()
         try:
@@ -100,11 +102,16 @@ class TransportPort:
         """
         if self._closed or not self.channel.lost:
             return not self._closed
+        if not self.channel.seize():
+            # Another thread is about to notice the same.
+            return False
         try:
             back = self._recover()
         except VecwireError as error:
             logger.debug("%s: not back yet: %s", self.spec, error)
             back = False
+        finally:
+            self.channel.let_go()
         if back:
             self.channel.recovered()
             logger.info("%s: is back", self.spec)
@@ -147,6 +154,8 @@ class TransportPort:
 
     def _recover_when_due(self) -> None:
         """Lets a port's own calls bring it back, not more often than is of use."""
+        if self._timer is not None:
+            self._timer.clear()
         if self.channel.lost and self.channel.user is None:
             moment = time.monotonic()
             if moment >= self._retry_at or self.channel.wake_fd >= 0:
@@ -228,6 +237,7 @@ class TransportPort:
             raise ValueError(
                 "this port receives many frames in one piece: give it its own batch(), or open it with gro=0"
             )
+        self.channel.flush()
         got = self.channel.recv(batch)
         if not got and self.channel.lost:
             self._recover_when_due()
@@ -257,6 +267,7 @@ class TransportPort:
         self._alive()
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
+            self.channel.flush()
             if self.channel.lost:
                 self._recover_when_due()
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -289,16 +300,20 @@ class TransportPort:
             ClosedError: if the port is closed.
         """
         self._alive()
-        if self._poll_set is None:
+        if self._poll_set is None or self._timer is None:
+            self._timer = Timer()
             self._poll_set = select.epoll()
+            self._poll_set.register(self._timer, select.EPOLLIN)
             self._arm()
         return self._poll_set.fileno()
 
     def _arm(self) -> None:
         """Has the port's own descriptor follow those that it receives from now."""
-        if self._poll_set is None:
+        if self._poll_set is None or self._timer is None:
             return
         opened = self._opened
+        # With nothing to look at, it is the time that says when to try again.
+        self._timer.arm(RETRY_SECONDS if opened.rx is None and opened.listener is None else 0)
         # With a client there, the next one waits until it has gone.
         for source, events in (
             (opened.listener, 0 if opened.rx is not None else select.EPOLLIN),
@@ -333,16 +348,20 @@ class TransportPort:
         """Gives everything back; again and again does no harm.
 
         Raises:
-            PortError: if a cable has claimed the port.
+            PortError: if a cable has claimed the port, or another thread is moving frames through it.
         """
         if self._closed:
             return
         if self.channel.user is not None:
             self.channel.claim(None)
+        if not self.channel.seize():
+            raise in_use("uses")
         self._closed = True
         self.channel.detach()
         if self._poll_set is not None:
             self._poll_set.close()
+        if self._timer is not None:
+            self._timer.close()
         self._opened.close()
 
     def __enter__(self) -> Self:

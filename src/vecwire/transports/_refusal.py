@@ -57,6 +57,7 @@ REMEDIES: dict[str, dict[int, str]] = {
         errno.EINVAL: "use a kernel with CONFIG_USER_NS",
     },
     "the network namespace": {
+        errno.EACCES: "run as root: CAP_SYS_ADMIN is needed to enter a network namespace",
         errno.EPERM: "run as root: CAP_SYS_ADMIN is needed to enter a network namespace",
     },
 }
@@ -76,6 +77,7 @@ WITHOUT: dict[str, str] = {
 }
 #: The remedies for what is the world's fault, not this user's or host's.
 WORLD: dict[int, str] = {
+    errno.EMFILE: "this process may open no more descriptors: raise its limit with ulimit -n",
     errno.EADDRINUSE: "something else has that address: choose another port or path, or end it",
     errno.EADDRNOTAVAIL: "src must be an address of this host, in the namespace of netns=: ip address",
     errno.EBUSY: "another process has it open: end it, or choose another name",

@@ -61,19 +61,21 @@ def accept(listener: Descriptor, own: bpf.Program | None, opened: Opened) -> boo
     """Takes the next client, if one is waiting.
 
     Raises:
-        PortError: if the filter is refused.
+        PortError: if the filter is refused, or there are no descriptors left.
     """
-    with socket.socket(fileno=os.dup(listener.fileno())) as server:
-        try:
+    try:
+        with socket.socket(fileno=os.dup(listener.fileno())) as server:
             client, _ = server.accept()
-        except (BlockingIOError, ConnectionError):
-            return False
-        with client, Opening() as made:
-            client.setblocking(False)
-            enlarge_buffers(client, opened)
-            opened.rx = opened.tx = made.descriptor(os.dup(client.fileno()), "client's socket")
-            opened.filter(opened.rx, own)
-            made.complete()
+    except (BlockingIOError, ConnectionError):
+        return False
+    except OSError as error:
+        raise refusal(error, "take the next client", WHAT) from error
+    with client, Opening() as made:
+        client.setblocking(False)
+        enlarge_buffers(client, opened)
+        opened.rx = opened.tx = made.descriptor(os.dup(client.fileno()), "client's socket")
+        opened.filter(opened.rx, own)
+        made.complete()
     return True
 
 
