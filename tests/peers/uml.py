@@ -42,7 +42,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import shlex
 import shutil
 import sys
@@ -50,7 +49,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from peers import uml_launch
 from peers.background import ProcessError
 from peers.net import (
     Iperf,
@@ -61,6 +59,7 @@ from peers.net import (
     parse_ping,
     ping_command,
 )
+from vecwire.bench import uml_launch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,22 +69,6 @@ COMMAND = "linux.uml"
 BOOT_TIMEOUT = 30
 _READY = "@@guest ready"
 _PANIC = "Kernel panic - not syncing"
-
-# With a state that UML cannot keep (see uml_launch.py), no guest program may use wide registers.
-_NO_WIDE_REGISTERS = "GLIBC_TUNABLES=glibc.cpu.hwcaps=" + ",".join(
-    f"-{feature}"
-    for feature in (
-        "AVX",
-        "AVX2",
-        "AVX512F",
-        "AVX512VL",
-        "AVX512BW",
-        "FMA",
-        "AVX_Fast_Unaligned_Load",
-        "XSAVEC",
-        "XSAVE",
-    )
-)
 
 # The host need not have kmod, and the guest has the host's programs: call finit_module(2), 313, directly.
 _LOAD_IPV6 = """import ctypes, os
@@ -274,8 +257,4 @@ def missing() -> str | None:
 
 
 def _command(arguments: Sequence[str]) -> list[str]:
-    command = [COMMAND, *arguments]
-    if "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8").split():
-        launcher = [sys.executable, "-I", "-S", os.fspath(uml_launch.__file__)]
-        return [*launcher, *command, _NO_WIDE_REGISTERS]
-    return command
+    return [*uml_launch.command(), *arguments, *uml_launch.environment()]

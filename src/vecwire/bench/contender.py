@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -95,7 +96,7 @@ class Wire(Site):
                 host.run(["ethtool", "-K", "host0", "tx", "off"])
 
 
-class Contender:
+class Contender(ABC):
     """Something that joins what a site has; the tables list one instance of each.
 
     A subclass sets ``commands`` and writes ``join``, which starts processes with ``launch``.
@@ -139,9 +140,9 @@ class Contender:
             self.stop()
             raise
 
+    @abstractmethod
     def join(self, site: Site, cpu: int | None) -> None:
         """Does what ``start`` promises."""
-        raise NotImplementedError
 
     def launch(
         self,

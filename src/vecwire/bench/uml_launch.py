@@ -1,10 +1,14 @@
-"""Starts User Mode Linux on processors whose state is larger than UML 6.1 can hold; run as a file.
+"""Starts User Mode Linux on hosts whose processor state is larger than UML 6.1 can hold; run as a file.
 
-UML keeps the floating-point state of its processes in a buffer that was sized when it was compiled. Where the
-processor has AMX the kernel's state is larger, PTRACE_SETREGSET refuses, and UML panics before init. It asks
-once whether register sets work and otherwise falls back to PTRACE_GETFPREGS; so a seccomp filter answers each
-PTRACE_GETREGSET with ENODEV, and this process becomes UML. The fall-back loses the upper halves of AVX
-registers: ``environment`` tells the guest's programs not to use them.
+Theory of operation. UML keeps the floating-point state of guest processes with PTRACE_GETREGSET and
+SETREGSET of NT_X86_XSTATE, in a buffer whose size was fixed when it was compiled: 2696 octets, AVX-512 and
+PKRU. Where the processor has AMX the state is 11 KB, the kernel refuses to set less than all of it
+(EFAULT), and UML panics before init: "Attempted to kill init". UML asks once, when it starts, whether the
+register set works, and otherwise falls back to PTRACE_GETFPREGS, which is the 512 octets of FXSAVE. So this
+launcher installs a seccomp filter that answers every PTRACE_GETREGSET with ENODEV, and becomes UML.
+
+The fall-back loses the upper halves of AVX registers at each page fault of a guest process. Guests must
+therefore not use them: ``environment`` tells glibc so with GLIBC_TUNABLES.
 """
 
 import ctypes
