@@ -109,16 +109,13 @@ def accept(
     slots.lengths[at] = length - offset
     slots.heads[at] = head + offset
     slots.progress[at] = 0
-    if endpoint.rx_vnet:
-        if not plausible(header, slots.lengths[at]):
-            counters[count.RX_BAD_VNET] += 1
-            return
-        if endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
-            counters[count.RX_VLAN] += 1
-        if header.gso_type != GSO_NONE:
-            counters[count.RX_SUPER] += 1
-    elif endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
+    if endpoint.rx_vnet and not plausible(header, slots.lengths[at]):
+        counters[count.RX_BAD_VNET] += 1
+        return
+    if endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
         counters[count.RX_VLAN] += 1
+    if header.gso_type != GSO_NONE:
+        counters[count.RX_SUPER] += 1
     counters[count.RX_FRAMES] += 1
     counters[count.RX_OCTETS] += slots.lengths[at]
     slots.count += 1

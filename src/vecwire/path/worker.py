@@ -280,10 +280,10 @@ class Worker:
                 drain(seat.endpoint, seat.hold)
                 self._watch(index)
             if seat.due <= now():
-                rested: cython.bint = seat.rests
                 with cython.gil:
                     self._ask(index)
-                seat.rests = rested and seat.due == 0
+                # A listener that woke it rests until then; one that had rested is listened to again.
+                seat.rests = seat.rests and seat.due == 0
                 seat.due = now() + seat.delay * MILLISECOND
                 if seat.delay < LAST_DELAY:
                     seat.delay *= 2
