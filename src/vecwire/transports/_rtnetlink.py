@@ -6,7 +6,6 @@ routing table is never at rest, and for a command that must start fast.
 """
 
 import errno
-import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, octets of the dest
 _ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length, type
 _IFLA_IFNAME = 3  # linux/if_link.h
 _RTA_DST = 1
+_ADDRESS_BITS = 128  # the most that an address has: without them nothing is left of any
 
 #: The flags of an interface that decide whether frames pass (linux/if.h): up, running, a carrier below.
 _STATE = 0x1 | 0x40 | 0x1_0000
@@ -62,22 +62,17 @@ class Reach(NamedTuple):
 
     Attributes:
         family: AF_INET or AF_INET6.
-        prefix: the first octets of the addresses.
-        bits: how many bits of them count; 0 stands for every address.
+        prefix: the bits that the addresses begin with, as a number.
+        drop: how many bits of an address come after those; 128 stands for every address.
     """
 
     family: int
-    prefix: bytes = b""
-    bits: int = 0
+    prefix: int
+    drop: int
 
-    def covers(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-        """Whether it is about that address."""
-        octets = address.packed
-        if len(octets) != (4 if self.family == socket.AF_INET else 16):
-            return False
-        drop = max(0, len(octets) * 8 - self.bits)
-        prefix = int.from_bytes(self.prefix.ljust(len(octets), b"\0"))
-        return prefix >> drop == int.from_bytes(octets) >> drop
+    def covers(self, address: int) -> bool:
+        """Whether it is about an address of the family, given as a number."""
+        return address >> self.drop == self.prefix
 
 
 class Overrun(NamedTuple):
@@ -106,9 +101,12 @@ def news(data: bytes) -> Iterator[News]:
                 yield Link(text, index if there else 0, flags & _STATE if there else 0)
         elif kind in {_NEWROUTE, _DELROUTE} and len(body) >= _ROUTE.size:
             family, bits, *_ = _ROUTE.unpack_from(body)
-            yield Reach(family, _attribute(body, _ROUTE.size, _RTA_DST), bits)
+            octets = _attribute(body, _ROUTE.size, _RTA_DST)
+            # The kernel leaves the attribute of a default route out.
+            drop = max(0, len(octets) * 8 - bits) if octets else _ADDRESS_BITS
+            yield Reach(family, int.from_bytes(octets) >> drop, drop)
         elif kind in {_NEWADDR, _DELADDR, _NEWRULE, _DELRULE} and body:
-            yield Reach(body[0])
+            yield Reach(body[0], 0, _ADDRESS_BITS)
 
 
 def _attribute(body: bytes, place: int, wanted: int) -> bytes:

@@ -27,13 +27,12 @@ time as well; an event is the reason to begin again with the shortest delay.
 """
 
 import functools
-import ipaddress
 import logging
 import operator
 import os
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -64,14 +63,14 @@ class _Interest:
         namespace: the path of its network namespace; None for the caller's own.
         ifname: the interface.
         family: the address family of a tunnel's outer packets; 0 without one.
-        peer: the address to be reached; None where it is a name.
+        peer: the address to be reached, as a number; None where it is a name.
         path: the path of a socket, or of the directory that it is to be in.
     """
 
     namespace: Path | None
     ifname: str | None = None
     family: int = 0
-    peer: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
+    peer: int | None = None
     path: Path | None = None
 
     @classmethod
@@ -88,7 +87,8 @@ class _Interest:
         if spec.overhead:
             # Only what leaves inside of IP has any.
             family = socket.AF_INET6 if getattr(spec, "v6", False) else socket.AF_INET
-            return cls(namespace, family=family, peer=address_of(getattr(spec, "dst", "")))
+            peer = address_of(getattr(spec, "dst", ""))
+            return cls(namespace, family=family, peer=None if peer is None else int(peer))
         return cls(namespace, ifname=getattr(spec, "ifname", None))
 
     @property
@@ -128,17 +128,26 @@ class _Place:
     listener: Listener | None = None
     links: dict[str, Link] = field(default_factory=dict)
 
-    def concerned(self, news: News) -> set[object]:
+    def concerned(self, heard: Iterable[News]) -> set[object]:
         """The keys of those whom the news concerns."""
-        if isinstance(news, Overrun):
-            self.links.clear()
-        elif isinstance(news, Link):
-            if self.links.get(news.name) == news:
-                # Something of no weight here, as the promiscuous mode that opening a port switches on.
-                return set()
-            if any(interest.ifname == news.name for interest in self.interests.values()):
+        # A route that comes and goes is one piece of news; links are told in their order.
+        different: set[News] = set()
+        for news in heard:
+            if isinstance(news, Overrun):
+                self.links.clear()
+            elif isinstance(news, Link):
+                if not any(interest.ifname == news.name for interest in self.interests.values()):
+                    continue
+                if self.links.get(news.name) == news:
+                    # Something of no weight here, as the promiscuous mode that opening a port switches on.
+                    continue
                 self.links[news.name] = news
-        return {key for key, interest in self.interests.items() if interest.concerns(news)}
+            different.add(news)
+        return {
+            key
+            for key, interest in self.interests.items()
+            if any(interest.concerns(news) for news in different)
+        }
 
 
 class Watch:
@@ -238,8 +247,7 @@ class Watch:
             happened.update(key for key, interest in self._interests() if interest.path in touched)
         for place in self._places.values():
             if place.listener is not None and place.listener.fileno() in ready:
-                for news in place.listener.read():
-                    happened |= place.concerned(news)
+                happened |= place.concerned(place.listener.read())
             if self._look(place):
                 happened.update(place.interests)
                 self._listen(place)
