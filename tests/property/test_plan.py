@@ -60,7 +60,14 @@ class Running:
 
     def carry_out(self, plan: Plan, new: Config) -> None:
         """Does what the plan says, in its order."""
-        told = membership(new)
+        self.end(plan)
+        for name in plan.open:
+            assert name not in self.ports
+            self.ports[name] = new.port(name).canonical
+        self.begin(plan, new)
+
+    def end(self, plan: Plan) -> None:
+        """Does what comes before ports are opened."""
         for name in plan.end_cables:
             del self.cables[name]
         for seat in plan.leave:
@@ -71,9 +78,10 @@ class Running:
         for name in plan.close:
             assert self.is_free(name)
             del self.ports[name]
-        for name in plan.open:
-            assert name not in self.ports
-            self.ports[name] = new.port(name).canonical
+
+    def begin(self, plan: Plan, new: Config) -> None:
+        """Does what comes after ports were opened."""
+        told = membership(new)
         for name in plan.make_switches:
             assert name not in self.switches
             self.switches[name] = (new.switches[name].age, new.switches[name].addresses)

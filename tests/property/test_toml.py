@@ -23,7 +23,8 @@ def _key(name: str) -> str:
 SCALARS = st.sampled_from(
     [
         "1", "0x1F", "1_000", "3.5", "true", "inf", "nan", "1979-05-27", "1979-05-27 07:32:00",
-        '""', "''", '"a # b"', "'[x]'", '"\\""', "'\\'", '"""a"""', '""""a""""', "'''\n[b]\nc = 1\n'''", "''''''",
+        '""', "''", '"a # b"', "'[x]'", '"\\""', "'\\'", '"""a"""', '""""a""""', "'''\n[b]\nc = 1\n'''",
+        "''''''",
         '"""\\"""x = 1"""', '"é\\u00e9"',
     ]
 )  # fmt: skip
@@ -78,7 +79,7 @@ def _paths(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 @given(documents())
 def test_places_are_those_of_all_keys(text: str) -> None:
-    """Every key and item of a document has a place, nothing else has one, and each value stands at its own."""
+    """Every key and item has a place, nothing else has one, and each value stands at its own."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError:

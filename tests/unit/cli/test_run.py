@@ -55,7 +55,7 @@ def wrong(tmp_path: Path) -> Path:
 
 
 def test_check_shows_what_a_right_file_holds(file: Path) -> None:
-    """A right file ends with 0: how much it holds, and a line for each port; warnings go to standard error."""
+    """A right file ends with 0: how much it holds, a line for each port; warnings on standard error."""
     result = run("--check", file)
     assert result.exit_code == 0
     first, header, *rows = result.stdout.splitlines()
