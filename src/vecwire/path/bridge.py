@@ -464,13 +464,15 @@ class Bridge:
     room: uint32_t
 
     def __init__(self, table: Table) -> None:
-        if self.table is not None:
-            raise ValueError("a bridge is made once")
-        self.table = table
-        self.plane.fdb = cython.address(self.table.fdb)
+        self.use(table)
 
     def __dealloc__(self) -> None:
         free(self.plane.members)
+
+    def use(self, table: Table) -> None:
+        """Goes on with another table; bounds are to be set anew by ``configure``."""
+        self.table = table
+        self.plane.fdb = cython.address(self.table.fdb)
 
     def add(self, seat: cython.pointer[Seat], capacity: uint32_t) -> cython.int:
         """Gives a seat a number: a transparent port of the bridge, until ``configure`` says more."""
