@@ -36,9 +36,9 @@ With --check the file is only judged: nothing is opened. All errors are told at 
 key and what to do; with --json as one object. --schema prints the JSON schema by which an editor completes
 and checks the file.
 
-It prints "ready" once frames flow, and the counters of all ports when it ends: after --duration, on Ctrl-C or
-on SIGTERM. SIGHUP, or "vecwire ctl reload", applies only what has changed in the file: a port that is the same
-loses no frame. Ports whose interface, namespace or peer is not there are waited for.
+It prints "ready" once frames flow, and the counters of all ports when it ends: after --duration, on Ctrl-C
+or on SIGTERM. SIGHUP, or "vecwire ctl reload", applies only what has changed in the file: a port that is the
+same loses no frame. Ports whose interface, namespace or peer is not there are waited for.
 
 Options go before the keys of [service] of the same name.
 

@@ -147,9 +147,8 @@ class _Process:
         specs = [port.parsed for port in self._config.ports.values()]
         keep = privileges.needed(specs, force_buffers=privileges.buffers_are_limited())
         now = privileges.keep(keep, self._settings.user or self._config.service.user)
-        logger.info(
-            "goes on as user %d with %s", now.user, ", ".join(sorted(now.effective)) or "no capability"
-        )
+        kept = ", ".join(sorted(now.effective)) or "no capability"
+        logger.info("goes on as user %d with %s", now.user, kept)
 
     def _begin(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
