@@ -543,7 +543,7 @@ class Bridge:
         member.horizon = horizon
         member.flood_gap = SECOND // cython.cast(uint64_t, flood_rate) if flood_rate else 0
         member.flood_due = 0
-        self.table.set_bound(number, addresses)
+        self.table.set_bound(number, min(addresses, self.table.capacity))
         self._look()
 
     def _look(self) -> None:
