@@ -1,4 +1,4 @@
-"""Asks and controls a running service, from any program: :class:`Client`, and :class:`AsyncClient` for asyncio.
+"""Asks and controls a running service: :class:`Client`, and for asyncio :class:`AsyncClient`.
 
 Both have a method for each of the control socket's, return the dataclasses of :mod:`vecwire.service.state`,
 and raise vecwire's own errors. They need nothing of the service but those dataclasses.

@@ -181,9 +181,9 @@ class AsyncClient:
 async def _readable(connection: socket.socket) -> None:
     """Returns once there is something to receive."""
     loop = asyncio.get_running_loop()
-    there = loop.create_future()
-    loop.add_reader(connection, lambda: there.done() or there.set_result(None))
+    there = asyncio.Event()
+    loop.add_reader(connection, there.set)
     try:
-        await there
+        await there.wait()
     finally:
         loop.remove_reader(connection)

@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Generic, NoReturn, TypeVar
 
 from vecwire.errors import PortError
-from vecwire.service.jsonrpc import Code, Failure, Lines, error_of, request
+from vecwire.service.jsonrpc import Code, RpcError, Lines, error_of, request
 from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
 
 DEFAULT_PATH = "/run/vecwire/control.sock"
@@ -62,9 +62,7 @@ def cables() -> Call[list[CableState]]:
 
 def stations(switch: str, port: str | None) -> Call[list[StationState]]:
     """Asks for the FDB of a switch."""
-    return Call(
-        "stations", lambda result: _all_made(StationState, result), {"switch": switch, "port": port}
-    )
+    return Call("stations", lambda result: _all_made(StationState, result), {"switch": switch, "port": port})
 
 
 def flush(switch: str, port: str | None) -> Call[int]:
@@ -132,7 +130,8 @@ def _all_made(kind: type[T], given: Sequence[Mapping[str, Any]]) -> list[T]:
 class Conversation:
     """One connection's requests and responses, and the descriptors that came along.
 
-    The connection is over after an answer that is none: ``complete`` raises, and what follows has no meaning.
+    Responses come in the order of the requests, and a connection that was left in the middle of one is closed:
+    so the next response is always the one that is waited for.
     """
 
     def __init__(self) -> None:
@@ -140,13 +139,11 @@ class Conversation:
         self._lines = Lines()
         self._waiting: deque[bytes] = deque()
         self._descriptors: deque[int] = deque()
-        self._asked = 0
 
     def ask(self, call: Call[Any]) -> bytes:
         """Returns the octets to send."""
-        self._asked = next(self._numbers)
         given = {name: value for name, value in call.params.items() if value is not None}
-        return request(call.method, given, self._asked)
+        return request(call.method, given, next(self._numbers))
 
     def received(self, data: bytes, descriptors: Sequence[int] = ()) -> bool:
         """Takes what came; returns whether the answer is complete."""
@@ -166,12 +163,9 @@ class Conversation:
         try:
             response = json.loads(line)
             error = response.get("error")
-            if error is not None:
-                failure = Failure(error["code"], error["message"], error.get("data"))
-            elif response["id"] != self._asked:
-                raise ValueError(response["id"])
-            else:
+            if error is None:
                 return call.read(response["result"])
+            failure = RpcError(error["code"], error["message"], error.get("data"))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as wrong:
             raise PortError(
                 f"the answer to {call.method} is not understood ({type(wrong).__name__}: {wrong})",

@@ -25,7 +25,7 @@ from typing import Self
 
 from vecwire.errors import PortError
 from vecwire.service.dispatch import Answer, Dispatcher
-from vecwire.service.jsonrpc import LONGEST_LINE, Code, Failure, Lines, error_text
+from vecwire.service.jsonrpc import LONGEST_LINE, Code, RpcError, Lines, error_text
 from vecwire.service.state import Controlled
 
 logger = logging.getLogger("vecwire.control")
@@ -159,7 +159,7 @@ class _Client:
         with self._peer:
             try:
                 await self._converse()
-            except Failure as failure:
+            except RpcError as failure:
                 with contextlib.suppress(OSError, TimeoutError):
                     await self._send(Answer(error_text(None, failure).encode() + b"\n"))
             except TimeoutError:
@@ -204,10 +204,10 @@ class _Client:
 async def writable(sock: socket.socket) -> None:
     """Returns once there is room to send."""
     loop = asyncio.get_running_loop()
-    room = loop.create_future()
-    loop.add_writer(sock, lambda: room.done() or room.set_result(None))
+    room = asyncio.Event()
+    loop.add_writer(sock, room.set)
     try:
-        await room
+        await room.wait()
     finally:
         loop.remove_writer(sock)
 
@@ -215,7 +215,7 @@ async def writable(sock: socket.socket) -> None:
 def _turn_away(peer: socket.socket, why: str) -> None:
     logger.warning("a client was turned away: %s", why)
     with peer, contextlib.suppress(OSError):
-        peer.send(error_text(None, Failure(Code.NOT_SERVED, why)).encode() + b"\n")
+        peer.send(error_text(None, RpcError(Code.NOT_SERVED, why)).encode() + b"\n")
 
 
 def user_of(peer: socket.socket) -> int:
@@ -265,7 +265,7 @@ def listen(path: Path) -> socket.socket:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keeps others that would make a socket in the folder waiting: two of them cannot replace each other's."""
+    """Keeps others that would make a socket in the folder waiting, lest two replace each other's."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(number, fcntl.LOCK_EX)

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vecwire.errors import VecwireError
-from vecwire.service.jsonrpc import Broken, Code, Failure, Request, error_text, failure_of, parse, result_text
+from vecwire.service.jsonrpc import (
+    Broken,
+    Code,
+    RpcError,
+    Request,
+    error_text,
+    failure_of,
+    parse,
+    result_text,
+)
 from vecwire.service.methods import METHODS, Method, method_of
 from vecwire.service.state import Controlled
 
@@ -54,15 +63,12 @@ class Dispatcher:
         """Returns the answer to a line, whatever its octets are."""
         message = parse(line)
         answer = Answer()
-        texts = []
         try:
-            for part in message.parts:
-                if text := await self._respond(part, answer.descriptors):
-                    texts.append(text)
+            responses = [await self._respond(part, answer.descriptors) for part in message.parts]
         except BaseException:
             answer.close()
             raise
-        if texts:
+        if texts := [text for text in responses if text]:
             text = f"[{', '.join(texts)}]" if message.batch else texts[0]
             answer.line = text.encode() + b"\n"
         return answer
@@ -72,7 +78,7 @@ class Dispatcher:
             return error_text(part.id, part.failure)
         try:
             text = await self._do(part, descriptors)
-        except Failure as failure:
+        except RpcError as failure:
             text = error_text(part.id, failure)
         return "" if part.notification else text
 
@@ -88,7 +94,7 @@ class Dispatcher:
 
         try:
             return await self._run(method, do)
-        except Failure:
+        except RpcError:
             raise
         except VecwireError as error:
             raise failure_of(error) from error
@@ -96,7 +102,7 @@ class Dispatcher:
             logger.exception("%s failed", method.name)
             remedy = "see the log of the service; this is an error in vecwire"
             message = f"{method.name} failed: {type(error).__name__}"
-            raise Failure(Code.INTERNAL_ERROR, message, {"remedy": remedy}) from error
+            raise RpcError(Code.INTERNAL_ERROR, message, {"remedy": remedy}) from error
         finally:
             descriptors += mine
 

@@ -38,7 +38,7 @@ class Code(IntEnum):
     UNSUPPORTED = 77
 
 
-class Failure(Exception):
+class RpcError(Exception):
     """A request that was not done.
 
     Args:
@@ -80,7 +80,7 @@ class Broken:
         id: its id, where it has one.
     """
 
-    failure: Failure
+    failure: RpcError
     id: Id = None
 
 
@@ -112,7 +112,7 @@ class Lines:
         """Yields the lines that end in ``data``, without their ends; empty ones are left out.
 
         Raises:
-            Failure: if a line is too long.
+            RpcError: if a line is too long.
         """
         *whole, rest = data.split(b"\n")
         for piece in whole:
@@ -129,7 +129,7 @@ class Lines:
 
     def _add(self, piece: bytes) -> None:
         if self._limit is not None and len(self._rest) + len(piece) > self._limit:
-            raise Failure(Code.INVALID_REQUEST, f"a line holds more than {self._limit} octets")
+            raise RpcError(Code.INVALID_REQUEST, f"a line holds more than {self._limit} octets")
         self._rest += piece
 
 
@@ -139,14 +139,14 @@ def parse(line: bytes) -> Message:
         value = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        return Message((Broken(Failure(Code.PARSE_ERROR, f"the line is no JSON: {why}")),))
+        return Message((Broken(RpcError(Code.PARSE_ERROR, f"the line is no JSON: {why}")),))
     if not isinstance(value, list):
         return Message((_request(value),))
     if not value:
-        return Message((Broken(Failure(Code.INVALID_REQUEST, "the batch is empty")),))
+        return Message((Broken(RpcError(Code.INVALID_REQUEST, "the batch is empty")),))
     if len(value) > LONGEST_BATCH:
         return Message(
-            (Broken(Failure(Code.INVALID_REQUEST, f"a batch has more than {LONGEST_BATCH} requests")),)
+            (Broken(RpcError(Code.INVALID_REQUEST, f"a batch has more than {LONGEST_BATCH} requests")),)
         )
     return Message(tuple(_request(each) for each in value), batch=True)
 
@@ -157,24 +157,26 @@ def _refuse(constant: str) -> NoReturn:
 
 def _request(value: Any) -> Request | Broken:
     if not isinstance(value, dict):
-        return Broken(Failure(Code.INVALID_REQUEST, "a request is an object"))
+        return Broken(RpcError(Code.INVALID_REQUEST, "a request is an object"))
     number = value.get("id")
     if not _is_id(number):
-        return Broken(Failure(Code.INVALID_REQUEST, "an id is a string, a number or null"))
+        return Broken(RpcError(Code.INVALID_REQUEST, "an id is a string, a number or null"))
     method, params = value.get("method"), value.get("params", {})
     if value.get("jsonrpc") != VERSION:
-        return Broken(Failure(Code.INVALID_REQUEST, f'a request has "jsonrpc": "{VERSION}"'), number)
+        return Broken(RpcError(Code.INVALID_REQUEST, f'a request has "jsonrpc": "{VERSION}"'), number)
     if not isinstance(method, str):
-        return Broken(Failure(Code.INVALID_REQUEST, 'a request has "method", a string'), number)
+        return Broken(RpcError(Code.INVALID_REQUEST, 'a request has "method", a string'), number)
     if not isinstance(params, dict | list):
-        return Broken(Failure(Code.INVALID_REQUEST, '"params" is an object or an array'), number)
+        return Broken(RpcError(Code.INVALID_REQUEST, '"params" is an object or an array'), number)
     return Request(method, params, number, notification="id" not in value)
 
 
 def _is_id(value: Any) -> bool:
     if isinstance(value, bool):
         return False
-    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return (
+        value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    )
 
 
 def request(method: str, params: dict[str, Any], number: int) -> bytes:
@@ -192,7 +194,7 @@ def result_text(number: Id, result: Any) -> str:
     return json.dumps({"jsonrpc": VERSION, "id": number, "result": result}, default=plain, allow_nan=False)
 
 
-def error_text(number: Id, failure: Failure) -> str:
+def error_text(number: Id, failure: RpcError) -> str:
     """Returns a response with an error."""
     error: dict[str, Any] = {"code": int(failure.code), "message": failure.message}
     if failure.data is not None:
@@ -214,18 +216,18 @@ def plain(value: Any) -> Any:
 _OF_A_SPEC = ("option", "given", "allowed", "suggestion", "text", "start", "end")
 
 
-def failure_of(error: VecwireError) -> Failure:
+def failure_of(error: VecwireError) -> RpcError:
     """Returns how an error of vecwire's is told in a response; :func:`error_of` reads it back."""
     if isinstance(error, SpecError):
         details = {name: getattr(error, name) for name in _OF_A_SPEC}
         remedy = f"did you mean {error.suggestion}?" if error.suggestion else ""
-        return Failure(Code.WRONG, error.message, {"remedy": remedy, "errno": None, **details})
+        return RpcError(Code.WRONG, error.message, {"remedy": remedy, "errno": None, **details})
     code = Code.UNSUPPORTED if isinstance(error, UnsupportedError) else Code.FAILED
     # The errno's text is in the message already.
-    return Failure(code, error.message, {"remedy": error.remedy, "errno": getattr(error, "errno", None)})
+    return RpcError(code, error.message, {"remedy": error.remedy, "errno": getattr(error, "errno", None)})
 
 
-def error_of(failure: Failure) -> VecwireError:
+def error_of(failure: RpcError) -> VecwireError:
     """Returns the error of vecwire's that a response tells."""
     data = failure.data or {}
     remedy = str(data.get("remedy") or "")

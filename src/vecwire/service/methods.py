@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vecwire.service.jsonrpc import Code, Failure
+from vecwire.service.jsonrpc import Code, RpcError
 from vecwire.spec.text import nearest
 
 _KINDS: dict[type, str] = {str: "string", dict: "object"}
@@ -59,7 +59,7 @@ class Method:
             params: as they came, by name or in order.
 
         Raises:
-            Failure: if one is missing, unknown, too many, or of the wrong kind.
+            RpcError: if one is missing, unknown, too many, or of the wrong kind.
         """
         if isinstance(params, list):
             if len(params) > len(self.parameters):
@@ -81,8 +81,8 @@ class Method:
                 raise self._wrong(f"takes {parameter.name!r} as {_KINDS[parameter.kind]}", parameter.meaning)
         return given
 
-    def _wrong(self, what: str, remedy: str = "") -> Failure:
-        return Failure(Code.INVALID_PARAMS, f"{self.name} {what}", {"remedy": remedy})
+    def _wrong(self, what: str, remedy: str = "") -> RpcError:
+        return RpcError(Code.INVALID_PARAMS, f"{self.name} {what}", {"remedy": remedy})
 
     def described(self) -> dict[str, Any]:
         """Returns what the method ``methods`` tells of it."""
@@ -200,11 +200,11 @@ def method_of(name: str) -> Method:
     """Returns a method by name.
 
     Raises:
-        Failure: if there is none of that name.
+        RpcError: if there is none of that name.
     """
     if name not in METHODS:
         remedy = _meant(name, METHODS, "there are")
-        raise Failure(Code.METHOD_NOT_FOUND, f"there is no method {name!r}", {"remedy": remedy})
+        raise RpcError(Code.METHOD_NOT_FOUND, f"there is no method {name!r}", {"remedy": remedy})
     return METHODS[name]
 
 
