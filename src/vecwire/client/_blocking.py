@@ -25,8 +25,8 @@ class Client:
     thread at a time may use it.
 
     Every method raises a :class:`~vecwire.errors.PortError` where no service listens or it has no port or
-    switch of that name, with what to do as its ``remedy``; a :class:`~vecwire.errors.SpecError` where an
-    option is wrong; an :class:`~vecwire.errors.UnsupportedError` where the service may not do it.
+    switch of that name, with what to do as its ``remedy``; a :class:`~vecwire.errors.ConfigError` where an
+    option or the file is wrong; an :class:`~vecwire.errors.UnsupportedError` where the service may not do it.
 
     Args:
         path: Where the service listens; by default what ``VECWIRE_SOCKET`` says, or else

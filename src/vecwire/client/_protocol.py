@@ -156,7 +156,8 @@ class Conversation:
 
         Raises:
             PortError: if the service refused, or the answer is none.
-            SpecError: if the service found an option wrong.
+            ConfigError: if the service found an option or its file wrong.
+            SpecError: if it found a spec wrong.
             UnsupportedError: if the service may not, or its host cannot.
         """
         line = self._waiting.popleft()
@@ -166,14 +167,15 @@ class Conversation:
             if error is None:
                 return call.read(response["result"])
             failure = RpcError(error["code"], error["message"], error.get("data"))
+            if failure.code == Code.METHOD_NOT_FOUND:
+                failure.data = {"remedy": "the service is of an earlier version: restart it"}
+            told = error_of(failure)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as wrong:
             raise PortError(
                 f"the answer to {call.method} is not understood ({type(wrong).__name__}: {wrong})",
                 remedy="use the client of the service's own version",
             ) from wrong
-        if failure.code == Code.METHOD_NOT_FOUND:
-            failure.data = {"remedy": "the service is of an earlier version: restart it"}
-        raise error_of(failure)
+        raise told
 
     def descriptor(self) -> int:
         """Returns the descriptor that came along with the answer; it is the caller's.

@@ -8,12 +8,12 @@ whatever the octets are; see https://www.jsonrpc.org/specification.
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
 from typing import Any, NoReturn
 
-from vecwire.errors import PortError, SpecError, UnsupportedError, VecwireError
+from vecwire.errors import ConfigError, Fault, PortError, SpecError, UnsupportedError, VecwireError
 
 VERSION = "2.0"
 #: Octets of a request's line.
@@ -214,10 +214,14 @@ def plain(value: Any) -> Any:
 
 
 _OF_A_SPEC = ("option", "given", "allowed", "suggestion", "text", "start", "end")
+_OF_A_FAULT = tuple(each.name for each in fields(Fault))
 
 
 def failure_of(error: VecwireError) -> RpcError:
     """Returns how an error of vecwire's is told in a response; :func:`error_of` reads it back."""
+    if isinstance(error, ConfigError):
+        faults = [plain(fault) for fault in error.faults]
+        return RpcError(Code.WRONG, error.message, {"remedy": error.remedy, "errno": None, "faults": faults})
     if isinstance(error, SpecError):
         details = {name: getattr(error, name) for name in _OF_A_SPEC}
         remedy = f"did you mean {error.suggestion}?" if error.suggestion else ""
@@ -232,7 +236,9 @@ def error_of(failure: RpcError) -> VecwireError:
     data = failure.data or {}
     remedy = str(data.get("remedy") or "")
     if failure.code == Code.WRONG:
-        return SpecError(failure.message, **{name: data[name] for name in _OF_A_SPEC if name in data})
+        if faults := data.get("faults"):
+            return ConfigError([Fault(**_known(_OF_A_FAULT, fault)) for fault in faults])
+        return SpecError(failure.message, **_known(_OF_A_SPEC, data))
     number = data.get("errno")
     error: UnsupportedError | PortError
     if failure.code == Code.UNSUPPORTED:
@@ -244,3 +250,8 @@ def error_of(failure: RpcError) -> VecwireError:
         if isinstance(error, PortError):
             error.strerror = os.strerror(number)
     return error
+
+
+def _known(names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what this version knows of an object: a later service may tell more."""
+    return {name: given[name] for name in names if name in given}
