@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Generic, NoReturn, TypeVar
 
 from vecwire.errors import PortError
-from vecwire.service.jsonrpc import Code, RpcError, Lines, error_of, request
+from vecwire.service.jsonrpc import Code, Lines, RpcError, error_of, request
 from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
 
 DEFAULT_PATH = "/run/vecwire/control.sock"

@@ -25,7 +25,7 @@ from typing import Self
 
 from vecwire.errors import PortError
 from vecwire.service.dispatch import Answer, Dispatcher
-from vecwire.service.jsonrpc import LONGEST_LINE, Code, RpcError, Lines, error_text
+from vecwire.service.jsonrpc import LONGEST_LINE, Code, Lines, RpcError, error_text
 from vecwire.service.state import Controlled
 
 logger = logging.getLogger("vecwire.control")

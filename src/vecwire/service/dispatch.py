@@ -12,8 +12,8 @@ from vecwire.errors import VecwireError
 from vecwire.service.jsonrpc import (
     Broken,
     Code,
-    RpcError,
     Request,
+    RpcError,
     error_text,
     failure_of,
     parse,

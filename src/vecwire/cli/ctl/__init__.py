@@ -1,9 +1,10 @@
 """``vecwire ctl``: asks and changes a running service, through its control socket."""
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -16,6 +17,11 @@ from vecwire.cli.ctl import _tables
 from vecwire.cli.ctl._capture import capture_port
 from vecwire.cli.ctl._membership import complete_setting, setting
 from vecwire.client import Client
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 HELP = """
 Ask and change a running service.
@@ -62,6 +68,14 @@ class Session:
         """Returns a client of the service, to be entered."""
         return Client(self.path)
 
+    def show(self, states: Sequence[T], print_all: Callable[[Sequence[T]], None]) -> None:
+        """Shows what the service has told: to people in a table, to programs as an object for each."""
+        if self.json:
+            for state in states:
+                print_json(asdict(state))
+        else:
+            print_all(states)
+
     def done(self, action: str, text: str, **result: Any) -> None:
         """Says what was done: to people in a line, to programs as an object."""
         if self.json:
@@ -95,14 +109,10 @@ def command(ctx: typer.Context, socket: SocketOption = DEFAULT, json: JsonOption
     ctx.obj = Session(socket, json)
 
 
-PortArgument = Annotated[
-    str, typer.Argument(metavar="PORT", help="The port.", autocompletion=complete_port)
-]
+PortArgument = Annotated[str, typer.Argument(metavar="PORT", help="The port.", autocompletion=complete_port)]
 AnyPortArgument = Annotated[
     str | None,
-    typer.Argument(
-        metavar="PORT", help="One port.", autocompletion=complete_port, show_default=False
-    ),
+    typer.Argument(metavar="PORT", help="One port.", autocompletion=complete_port, show_default=False),
 ]
 SwitchArgument = Annotated[
     str, typer.Argument(metavar="SWITCH", help="The switch.", autocompletion=complete_switch)
@@ -121,57 +131,31 @@ OfPortOption = Annotated[
 def _status(ctx: typer.Context) -> None:
     session: Session = ctx.obj
     with session.client() as client:
-        state = client.status()
-    if session.json:
-        print_json(asdict(state))
-    else:
-        _tables.print_service(state)
+        session.show([client.status()], _tables.print_service)
 
 
 def _ports(ctx: typer.Context, port: AnyPortArgument = None) -> None:
     session: Session = ctx.obj
     with session.client() as client:
-        states = client.ports(port)
-    if session.json:
-        for state in states:
-            print_json(asdict(state))
-    elif port is None:
-        _tables.print_ports(states)
-    else:
-        _tables.print_port(states[0])
+        session.show(client.ports(port), _tables.print_ports if port is None else _tables.print_port)
 
 
 def _switches(ctx: typer.Context) -> None:
     session: Session = ctx.obj
     with session.client() as client:
-        states = client.switches()
-    if session.json:
-        for state in states:
-            print_json(asdict(state))
-    else:
-        _tables.print_switches(states)
+        session.show(client.switches(), _tables.print_switches)
 
 
 def _cables(ctx: typer.Context) -> None:
     session: Session = ctx.obj
     with session.client() as client:
-        states = client.cables()
-    if session.json:
-        for state in states:
-            print_json(asdict(state))
-    else:
-        _tables.print_cables(states)
+        session.show(client.cables(), _tables.print_cables)
 
 
 def _fdb(ctx: typer.Context, switch: SwitchArgument, port: OfPortOption = None) -> None:
     session: Session = ctx.obj
     with session.client() as client:
-        stations = client.stations(switch, port)
-    if session.json:
-        for station in stations:
-            print_json(asdict(station))
-    else:
-        _tables.print_stations(stations)
+        session.show(client.stations(switch, port), _tables.print_stations)
 
 
 def _flush(ctx: typer.Context, switch: SwitchArgument, port: OfPortOption = None) -> None:
@@ -219,9 +203,7 @@ def _add(
     ] = None,
     horizon: Annotated[
         str | None,
-        typer.Option(
-            metavar="GROUP", help="Ports of one group never exchange frames.", show_default=False
-        ),
+        typer.Option(metavar="GROUP", help="Ports of one group never exchange frames.", show_default=False),
     ] = None,
     flood_rate: Annotated[
         int | None,
@@ -260,9 +242,7 @@ def _set(
     port: PortArgument,
     settings: Annotated[
         list[str],
-        typer.Argument(
-            metavar="KEY=VALUE...", help="What to change.", autocompletion=complete_setting
-        ),
+        typer.Argument(metavar="KEY=VALUE...", help="What to change.", autocompletion=complete_setting),
     ],
 ) -> None:
     session: Session = ctx.obj

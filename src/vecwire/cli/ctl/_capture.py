@@ -70,7 +70,9 @@ def capture_port(client: Client, port: str, *, write: Path | None, count: int | 
     if write is not None:
         sys.stderr.write(f"{taken} frames captured\n")
     if ended:
-        raise PortError(f"the capture of {port} was ended by the service", remedy="see whether the port is there still")
+        raise PortError(
+            f"the capture of {port} was ended by the service", remedy="see whether the port is there still"
+        )
 
 
 @contextlib.contextmanager

@@ -18,8 +18,9 @@ _ENDLESS = 10_000
 _NONE = "-"
 
 
-def print_service(state: ServiceState) -> None:
+def print_service(states: Sequence[ServiceState]) -> None:
     """Prints the service as a whole, a line for each thing."""
+    (state,) = states
     _print_pairs(
         [
             ("version", state.version),
@@ -33,9 +34,8 @@ def print_service(state: ServiceState) -> None:
     )
 
 
-def print_ports(states: Iterable[PortState]) -> None:
+def print_ports(states: Sequence[PortState]) -> None:
     """Prints a row for each port, and below why those are down that are."""
-    states = list(states)
     rows = []
     for state in states:
         stats = PortStats(state.counters)
@@ -49,16 +49,17 @@ def print_ports(states: Iterable[PortState]) -> None:
             Text(f"{stats.dropped:,}", style="red" if stats.dropped else "dim"),
         )
         rows.append(cells)
-    _print_table(
-        ("port", "state", "in", "vlans", "rx frames", "tx frames", "dropped"), rows, right={4, 5, 6}
-    )
+    _print_table(("port", "state", "in", "vlans", "rx frames", "tx frames", "dropped"), rows, right={4, 5, 6})
     for state in states:
         if not state.up:
-            print_line(f"{state.name}: down for {span(state.since)}: {state.why or 'the reason is not known'}")
+            print_line(
+                f"{state.name}: down for {span(state.since)}: {state.why or 'the reason is not known'}"
+            )
 
 
-def print_port(state: PortState) -> None:
+def print_port(states: Sequence[PortState]) -> None:
     """Prints all about a port, and the counters that are not zero."""
+    (state,) = states
     refused = [f"{what} ({why})" for what, why in state.refused.items()]
     _print_pairs(
         [
@@ -87,7 +88,7 @@ def print_port(state: PortState) -> None:
         _print_table(("counter", "value", "meaning"), rows, right={1})
 
 
-def print_switches(states: Iterable[SwitchState]) -> None:
+def print_switches(states: Sequence[SwitchState]) -> None:
     """Prints a row for each switch."""
     _print_table(
         ("switch", "addresses", "of", "age", "worker", "ports"),
@@ -106,7 +107,7 @@ def print_switches(states: Iterable[SwitchState]) -> None:
     )
 
 
-def print_cables(states: Iterable[CableState]) -> None:
+def print_cables(states: Sequence[CableState]) -> None:
     """Prints a row for each cable."""
     _print_table(
         ("cable", "worker", "ports"),
@@ -118,7 +119,7 @@ def print_cables(states: Iterable[CableState]) -> None:
     )
 
 
-def print_stations(stations: Iterable[StationState]) -> None:
+def print_stations(stations: Sequence[StationState]) -> None:
     """Prints a row for each address."""
     _print_table(
         ("address", "vlan", "port", "idle"),
