@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from peers.controlled import PORTS, Fake, serving
-from peers.net import open_descriptors
+from peers.net import open_descriptors, wait_until
 from vecwire.client import DEFAULT_PATH, AsyncClient, Client
 from vecwire.errors import ConfigError, PortError, SpecError, UnsupportedError
 from vecwire.service.methods import METHODS
@@ -160,7 +160,7 @@ def test_nothing_stays_open(fake: Fake, client: Both) -> None:
     client.status()
     client._client.close()
     client._client.close()
-    assert len(open_descriptors()) <= len(before)
+    wait_until(lambda: set(open_descriptors()) <= set(before), timeout=30, what="both ends are closed")
     assert client.status() == fake.status()
 
 
