@@ -5,11 +5,12 @@
 'transport=tap,ifname=tap0,depth=128'
 """
 
+from vecwire.engine import Engine
 from vecwire.errors import ClosedError, PortError, SpecError, UnsupportedError, VecwireError
 from vecwire.path.batch import Batch
 from vecwire.port import Port, PortInfo, PortStats
 from vecwire.spec import Spec, parse
-from vecwire.switch import Cable
+from vecwire.switch import Cable, Membership, Station, Switch
 from vecwire.transports import open_port as open  # noqa: A004  (vecwire.open is the name that users type)
 from vecwire.wire.vnet import Vnet
 
@@ -17,12 +18,16 @@ __all__ = [
     "Batch",
     "Cable",
     "ClosedError",
+    "Engine",
+    "Membership",
     "Port",
     "PortError",
     "PortInfo",
     "PortStats",
     "Spec",
     "SpecError",
+    "Station",
+    "Switch",
     "UnsupportedError",
     "VecwireError",
     "Vnet",

@@ -4,6 +4,7 @@
 error                 whose fault                                      what to do
 ====================  ===============================================  ==================================
 :class:`SpecError`    the text's, or the arguments', of a spec         correct the place that it shows
+:class:`ConfigError`  the configuration file's                         correct every place that it shows
 :class:`UnsupportedError`  this host's or this user's: not allowed     follow its ``remedy``
 :class:`PortError`    the world's: an interface, address, peer or file  see its ``errno`` and ``remedy``
 :class:`ClosedError`  the caller's: the object was closed before       keep it open for as long as it is used
@@ -14,6 +15,8 @@ A bad frame is none of these: it is dropped and counted.
 
 import os
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 _ELLIPSIS = "..."
@@ -133,6 +136,65 @@ class SpecError(VecwireError, ValueError):
         if not self.text:
             return str(self)
         return "\n".join([str(self), *(f"  {line}" for line in self.excerpt().splitlines())])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong in a configuration file, or worth a warning.
+
+    Attributes:
+        message: What is wrong, in one line.
+        file: The name of the file.
+        line: Its line, counted from 1; None where it is no line's.
+        key: The key at fault, dotted as in TOML; empty where it is no key's.
+        given: What was given, as text; None where nothing was.
+        allowed: What is allowed in its place, as a phrase; None where that is not one phrase.
+        suggestion: What was probably meant; None where nothing is near.
+        remedy: What to do about it, in one line.
+        excerpt: The text at fault, with carets below it; empty where the line says enough.
+    """
+
+    message: str
+    file: str
+    line: int | None = None
+    key: str = ""
+    given: str | None = None
+    allowed: str | None = None
+    suggestion: str | None = None
+    remedy: str = ""
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        text = ": ".join(part for part in (where, self.key, self.message) if part)
+        return f"{text}; did you mean {self.suggestion}?" if self.suggestion else text
+
+    def explain(self) -> str:
+        """Returns the place and the message and, below, the text at fault and the remedy."""
+        lines = [str(self), *(f"  {line}" for line in self.excerpt.splitlines())]
+        return "\n".join([*lines, f"  remedy: {self.remedy}"] if self.remedy else lines)
+
+
+class ConfigError(VecwireError, ValueError):
+    """A configuration file is wrong, or cannot be read.
+
+    The fault is the file's. All that is wrong with it is told at once; nothing was opened or changed.
+
+    Attributes:
+        faults: Everything that is wrong, at least one, in the order of the lines.
+    """
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        first, *more = faults
+        super().__init__(f"{first} (and {len(more)} more)" if more else str(first), remedy=first.remedy)
+        self.faults = tuple(faults)
+        if more:
+            self.add_note(self.explain())
+
+    def explain(self) -> str:
+        """Returns how many faults there are, then each with its place, what is allowed and the remedy."""
+        count = f"{len(self.faults)} errors" if len(self.faults) > 1 else "1 error"
+        return "\n".join([f"{self.faults[0].file} has {count}", *(each.explain() for each in self.faults)])
 
 
 def _printable(text: str) -> str:

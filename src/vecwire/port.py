@@ -19,7 +19,7 @@ from types import MappingProxyType, TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from vecwire.path.batch import Batch
-from vecwire.wire.counters import MEANINGS, RX_DROPS, TX_DROPS
+from vecwire.wire.counters import DROPS, MAXIMA, MEANINGS, RX_DROPS, TX_DROPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,13 @@ class PortStats:
         return self.counters[name]
 
     def __sub__(self, earlier: "PortStats") -> "PortStats":
-        """What was counted since ``earlier``."""
-        return PortStats({name: value - earlier.counters[name] for name, value in self.counters.items()})
+        """What was counted since ``earlier``; of maxima there is no difference: they stay as they are."""
+        return PortStats(
+            {
+                name: value if name in MAXIMA else value - earlier.counters[name]
+                for name, value in self.counters.items()
+            }
+        )
 
     @property
     def rx_dropped(self) -> int:
@@ -78,6 +83,11 @@ class PortStats:
     def tx_dropped(self) -> int:
         """Frames not sent, for any reason."""
         return sum(self.counters[name] for name in TX_DROPS)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that came to an end at this port: not received, not passed on by a switch, or not sent."""
+        return sum(self.counters[name] for name in DROPS)
 
     @property
     def meanings(self) -> Mapping[str, str]:

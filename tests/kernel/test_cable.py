@@ -410,7 +410,7 @@ def test_a_server_without_descriptors_waits_for_some(
 
     def short(fd: int) -> int:
         nonlocal refusals
-        if threading.current_thread().name == "vecwire-cable" and refusals < 8:
+        if threading.current_thread().name == "vecwire-keeper" and refusals < 8:
             refusals += 1
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return real(fd)

@@ -350,6 +350,7 @@ def test_a_bad_datagram_spoils_no_piece(link: Wan) -> None:
         "rx_frames": 8,
         "rx_octets": 800,
         "rx_calls": 1,
+        "rx_most": 8,
         "rx_bad_session": 1,
         "rx_bad_header": 1,
         "rx_control": 1,
@@ -372,8 +373,8 @@ def test_frames_of_a_piece_are_sent_on_behind_longer_headers(link: Wan) -> None:
     with here, there:
         here.setblocking(False)
         there.settimeout(PATIENCE)
-        channel = Channel(encapsulation=layout)
-        channel.attach(here.fileno(), here.fileno())
+        channel = Channel()
+        channel.attach(here.fileno(), here.fileno(), encapsulation=layout)
         assert channel.send(batch) == len(frames)
         assert [there.recv(1 << 16)[layout.tx_length :] for _ in frames] == frames
     assert [bytes(each) for each in batch] == frames
@@ -386,8 +387,8 @@ def test_a_full_table_takes_no_more(link: Wan) -> None:
     frames = numbered([100] * 10)
     send_train(near, (TO_FAR + each for each in frames), 108)
     layout = encap.l2tpv3(rx_session=0xFFFFFFFE, tx_session=1, udp=True)
-    channel, batch = Channel(encapsulation=layout), Batch(2, frames_per_slot=2)
-    channel.attach(far.fileno(), far.fileno(), udp_gro=True)
+    channel, batch = Channel(), Batch(2, frames_per_slot=2)
+    channel.attach(far.fileno(), far.fileno(), encapsulation=layout, udp_gro=True)
     wait_until(lambda: channel.recv(batch), timeout=PATIENCE, what="the piece came")
     assert [bytes(each) for each in batch] == frames[:4]
     assert channel.counters()["rx_truncated"] == 6

@@ -60,4 +60,6 @@ def test_every_compiled_module_is_there(names: set[str]) -> None:
     declared = {name.removesuffix(".pxd") for name in names if name.endswith(".pxd")}
     pairs = {name for name in declared if f"{name}.py" in names}
     assert compiled == pairs
-    assert not {name for name in names if not name.endswith((".py", ".pxd", ".so", "/py.typed"))}
+    assert not {
+        name for name in names if not name.endswith((".py", ".pxd", ".so", "/py.typed", "/schema.json"))
+    }

@@ -6,7 +6,15 @@ import pickle
 
 import pytest
 
-from vecwire.errors import ClosedError, PortError, SpecError, UnsupportedError, VecwireError
+from vecwire.errors import (
+    ClosedError,
+    ConfigError,
+    Fault,
+    PortError,
+    SpecError,
+    UnsupportedError,
+    VecwireError,
+)
 
 TEXT = "tap,ifname=tap0,depth=1025"
 EXAMPLES = [
@@ -17,6 +25,8 @@ EXAMPLES = [
     PortError("cannot bind", errno=errno.EADDRINUSE, remedy="stop the other one"),
     PortError("the peer's name is not known"),
     ClosedError("recv() on a closed port"),
+    ConfigError([Fault(message="no spec", file="a.toml", line=3, key="ports.a", remedy="add it")]),
+    ConfigError([Fault(message="a", file="a.toml"), Fault(message="b", file="a.toml", line=2)]),
 ]
 
 
@@ -26,6 +36,7 @@ EXAMPLES = [
         (SpecError, ValueError),
         (PortError, OSError),
         (ClosedError, ValueError),
+        (ConfigError, ValueError),
         (UnsupportedError, Exception),
     ],
 )
@@ -138,3 +149,28 @@ def test_at_gives_an_error_its_place_and_keeps_the_rest() -> None:
     assert str(placed) == str(bare)
     assert placed.__notes__ == ["depth=0\n      ^"]
     assert not hasattr(bare, "__notes__")
+
+
+def test_config_error_tells_every_fault_with_its_place_and_remedy() -> None:
+    """The text is the first fault and how many more there are; the explanation has all of them."""
+    first = Fault(
+        message="no option 'x'",
+        file="a.toml",
+        line=3,
+        key="ports.a",
+        suggestion="y",
+        excerpt="tap,x\n    ^",
+        remedy="write y",
+    )
+    error = ConfigError([first, Fault(message="cannot be read", file="a.toml")])
+    assert str(error) == "a.toml:3: ports.a: no option 'x'; did you mean y? (and 1 more)"
+    assert error.remedy == "write y"
+    assert error.explain().splitlines() == [
+        "a.toml has 2 errors",
+        "a.toml:3: ports.a: no option 'x'; did you mean y?",
+        "  tap,x",
+        "      ^",
+        "  remedy: write y",
+        "a.toml: cannot be read",
+    ]
+    assert ConfigError([first]).explain().splitlines()[0] == "a.toml has 1 error"

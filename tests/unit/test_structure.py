@@ -23,7 +23,9 @@ LAYERS: dict[str, set[str]] = {
     "port": {"errors", "wire", "path"},
     "testing": {"errors", "wire", "path", "port"},
     "transports": {"errors", "wire", "spec", "bpf", "path", "port"},
-    "switch": {"errors", "wire", "spec", "path", "port", "transports"},
+    "keeper": {"errors", "wire", "spec", "path", "port", "transports"},
+    "engine": {"errors", "wire", "spec", "path", "port", "transports", "keeper"},
+    "switch": {"errors", "wire", "spec", "path", "port", "transports", "engine"},
     "aio": {"errors", "wire", "spec", "path", "port", "transports"},
     "probe": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "meter": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
@@ -35,7 +37,7 @@ LAYERS: dict[str, set[str]] = {
         *("switch", "aio", "probe", "meter", "service", "demo", "bench"),
     },
     "__main__": {"cli"},
-    "__init__": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
+    "__init__": {"errors", "wire", "spec", "path", "port", "transports", "engine", "switch"},
 }
 
 _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+cimport|cimport\s+([\w.]+))", re.MULTILINE)

@@ -25,7 +25,7 @@ from vecwire.cli._output import print_error
 from vecwire.errors import PortError, VecwireError
 from vecwire.spec.text import nearest
 
-COMMANDS = ("cable", "spec", "probe", "demo", "bench")
+COMMANDS = ("cable", "switch", "run", "spec", "probe", "demo", "bench")
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _HELP = """
@@ -40,7 +40,7 @@ Exit codes:
 
     0   done
     1   failed while running
-    2   the command line or a spec is wrong
+    2   the command line, a spec or a configuration file is wrong
     77  this host or user cannot do that; the remedy is on standard error
 """
 

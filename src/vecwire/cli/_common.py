@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from vecwire.cli._completion import complete_spec
-from vecwire.errors import SpecError, UnsupportedError, VecwireError
+from vecwire.errors import ConfigError, SpecError, UnsupportedError, VecwireError
 
 
 class ExitCode(IntEnum):
@@ -26,6 +26,7 @@ class ExitCode(IntEnum):
 
 _EXIT_CODES: dict[type[VecwireError], ExitCode] = {
     SpecError: ExitCode.USAGE,
+    ConfigError: ExitCode.USAGE,
     UnsupportedError: ExitCode.UNSUPPORTED,
 }
 

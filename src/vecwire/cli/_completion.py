@@ -1,4 +1,4 @@
-"""Shell completion of a SPEC: transports, then option names, then the values of booleans.
+"""Shell completion of a SPEC: transports, then option names, then the values of booleans. And of a FILE.
 
 Bash cuts the line into words at ``=`` too, and replaces only what follows the last one; zsh and fish see a
 SPEC as the one word that it is. :func:`join_bash_words` hides the difference: it takes the pieces in front
@@ -6,6 +6,7 @@ of the last ``=`` out of the line that bash hands over, keeps them, and the comp
 """
 
 import os
+from pathlib import Path
 
 from vecwire.spec import SPEC_CLASSES, Option
 
@@ -20,6 +21,22 @@ def complete_spec(incomplete: str) -> list[tuple[str, str]]:
         (whole.removeprefix(prefix), meaning)
         for whole, meaning in continuations(prefix + incomplete)
         if whole.startswith(prefix + incomplete)
+    ]
+
+
+def complete_file(incomplete: str) -> list[str]:
+    """Returns the directories and the TOML files whose paths begin so."""
+    folder, slash, begun = incomplete.rpartition("/")
+    try:
+        entries = sorted(Path(folder + slash).iterdir())
+    except OSError:
+        return []
+    return [
+        f"{folder}{slash}{entry.name}" + ("/" if entry.is_dir() else "")
+        for entry in entries
+        if entry.name.startswith(begun)
+        and (begun or not entry.name.startswith("."))
+        and (entry.suffix == ".toml" or entry.is_dir())
     ]
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from vecwire.meter import Reading
 from vecwire.port import PortInfo
-from vecwire.wire.counters import MEANINGS, RX_DROPS, TX_DROPS
+from vecwire.wire.counters import DROPS, MEANINGS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 HEADINGS = ("port", "rx frames", "rx octets", "rx rate", "tx frames", "tx octets", "tx rate", "dropped")
-_DROPS = (*RX_DROPS, *TX_DROPS)
 _PREFIXES = ("", "k", "M", "G", "T", "P")
 _WIDE = 100
 # Wide enough for what is usual, so that the table does not jump while numbers grow.
@@ -59,7 +58,7 @@ def row(reading: Reading) -> tuple[str, ...]:
         f"{stats.tx_frames:,}",
         quantity(stats.tx_octets, "B"),
         quantity(rates.tx_bits, "bit/s"),
-        f"{stats.rx_dropped + stats.tx_dropped:,}",
+        f"{stats.dropped:,}",
     )
 
 
@@ -68,7 +67,7 @@ def drops(readings: Iterable[Reading]) -> list[str]:
     return [
         f"{reading.name}: {reading.stats.counters[name]:,} {MEANINGS[name]} ({name})"
         for reading in readings
-        for name in _DROPS
+        for name in DROPS
         if reading.stats.counters[name]
     ]
 
@@ -140,7 +139,7 @@ def _style(heading: str, reading: Reading) -> str:
     if heading == "port":
         return "bold" if reading.info.up else "yellow"
     if heading == "dropped":
-        return "red" if reading.stats.rx_dropped + reading.stats.tx_dropped else "dim"
+        return "red" if reading.stats.dropped else "dim"
     return "cyan" if heading.endswith(("rate", "average")) else ""
 
 

@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from vecwire.errors import SpecError, VecwireError
+from vecwire.errors import ConfigError, SpecError, VecwireError
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -20,9 +20,9 @@ def print_line(text: str) -> None:
 
 
 def print_error(error: VecwireError) -> None:
-    """Prints what went wrong to standard error: the place in a spec, the remedy where one is known."""
-    text = error.explain() if isinstance(error, SpecError) else str(error)
+    """Prints what went wrong to standard error: the place in a spec or a file, the remedy if one is known."""
+    text = error.explain() if isinstance(error, SpecError | ConfigError) else str(error)
     sys.stderr.write(f"vecwire: {text}\n")
-    if error.remedy:
+    if error.remedy and not isinstance(error, ConfigError):  # which has told the remedy of each fault
         sys.stderr.write(f"  remedy: {error.remedy}\n")
     sys.stderr.flush()

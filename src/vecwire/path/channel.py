@@ -14,7 +14,7 @@ from cython.cimports.libc.string import memset
 from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.hold import Hold, drain, keep
 from cython.cimports.vecwire.path.io import CONTROL_OUT, MOST_JOINED, SCRATCH, Endpoint, receive
-from cython.cimports.vecwire.path.linux import iovec, mmsghdr
+from cython.cimports.vecwire.path.linux import fence, iovec, mmsghdr
 from cython.cimports.vecwire.path.send import transmit
 from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED
 from cython.cimports.vecwire.wire.encap import Encapsulation
@@ -35,10 +35,6 @@ class Channel:
     Args:
         depth: frames a system call, and frames held under back-pressure.
         vec: whether a system call may move more than one frame.
-        rx_tun: whether the receiving descriptor is /dev/net/tun, not a socket.
-        tx_tun: the same for the sending one.
-        seqpacket: whether an empty record means that the peer is gone.
-        encapsulation: what stands in front of frames on a tunnel.
     """
 
     endpoint: Endpoint
@@ -51,15 +47,7 @@ class Channel:
     _sending: cython.bint
     _seized: cython.bint
 
-    def __init__(
-        self,
-        depth: int = 64,
-        vec: bool = True,
-        rx_tun: bool = False,
-        tx_tun: bool = False,
-        seqpacket: bool = False,
-        encapsulation: Encapsulation | None = None,
-    ) -> None:
+    def __init__(self, depth: int = 64, vec: bool = True) -> None:
         endpoint = cython.address(self.endpoint)
         memset(endpoint, 0, cython.sizeof(Endpoint))
         self.wake_fd = -1
@@ -68,14 +56,6 @@ class Channel:
         endpoint.tx_fd = -1
         endpoint.lost = NO_PEER
         endpoint.vec = vec
-        endpoint.rx_tun = rx_tun
-        endpoint.tx_tun = tx_tun
-        endpoint.seqpacket = seqpacket
-        self._encapsulation = encapsulation
-        if encapsulation is not None:
-            endpoint.encap = cython.address(self._encapsulation.encap)
-            endpoint.rx_prefix = self._encapsulation.encap.rx_length
-            endpoint.tx_prefix = self._encapsulation.encap.tx_length
         self._held = Batch(depth)
         self.hold.slots = cython.address(self._held.slots)
         box = cython.address(endpoint.outbox)
@@ -117,6 +97,10 @@ class Channel:
         rx_fd: int,
         tx_fd: int,
         *,
+        rx_tun: bool = False,
+        tx_tun: bool = False,
+        seqpacket: bool = False,
+        encapsulation: Encapsulation | None = None,
         rx_vnet: int = 0,
         tx_vnet: int = 0,
         gso: int = 0,
@@ -126,9 +110,15 @@ class Channel:
     ) -> None:
         """Begins to use descriptors, which stay their owner's.
 
+        A worker may have a seat for the channel meanwhile: it touches nothing of a channel that is lost.
+
         Args:
             rx_fd: the non-blocking descriptor to receive from.
             tx_fd: the one to send to.
+            rx_tun: whether the receiving descriptor is /dev/net/tun, not a socket.
+            tx_tun: the same for the sending one.
+            seqpacket: whether an empty record means that the peer is gone.
+            encapsulation: what stands in front of frames on a tunnel; the first one stays, with its count.
             rx_vnet: octets of the virtio-net header in front of received frames, 0, 10 or 12.
             tx_vnet: the same in front of sent frames.
             gso: the kinds of super-frame that may be sent, bit ``1 << gso_type`` for each.
@@ -139,6 +129,14 @@ class Channel:
         endpoint = cython.address(self.endpoint)
         endpoint.rx_fd = rx_fd
         endpoint.tx_fd = tx_fd
+        endpoint.rx_tun = rx_tun
+        endpoint.tx_tun = tx_tun
+        endpoint.seqpacket = seqpacket
+        if encapsulation is not None and self._encapsulation is None:
+            self._encapsulation = encapsulation
+            endpoint.encap = cython.address(self._encapsulation.encap)
+            endpoint.rx_prefix = self._encapsulation.encap.rx_length
+            endpoint.tx_prefix = self._encapsulation.encap.tx_length
         endpoint.rx_vnet = rx_vnet
         endpoint.tx_vnet = tx_vnet
         endpoint.gso = gso
@@ -148,8 +146,10 @@ class Channel:
         if endpoint.encap == cython.NULL:
             endpoint.rx_prefix = rx_vnet
             endpoint.tx_prefix = tx_vnet
-        endpoint.lost = 0
         self.wake_fd = -1
+        # Last, and after all of the above for every other processor: from here on a worker may use it.
+        fence()
+        endpoint.lost = 0
 
     def recovered(self) -> None:
         """Counts that the peer or the interface is back."""

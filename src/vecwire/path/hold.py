@@ -11,7 +11,7 @@ from cython.cimports.vecwire.path.batch import Slots, copy_frame
 from cython.cimports.vecwire.path.hold import Hold
 from cython.cimports.vecwire.path.io import Endpoint
 from cython.cimports.vecwire.path.send import transmit
-from cython.cimports.vecwire.wire.counters import TX_DOWN, TX_FULL, TX_HELD
+from cython.cimports.vecwire.wire.counters import TX_DOWN, TX_FULL, TX_HELD, TX_HELD_MOST
 
 
 def drain(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold]) -> cython.bint:
@@ -49,6 +49,7 @@ def keep(
         return False
     hold.count += 1
     endpoint.counters[TX_HELD] += 1
+    endpoint.counters[TX_HELD_MOST] = max(endpoint.counters[TX_HELD_MOST], hold.count)
     return True
 
 

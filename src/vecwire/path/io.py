@@ -163,6 +163,15 @@ def excused(endpoint: cython.pointer[Endpoint], error: cython.int) -> cython.bin
     return rule.action == NOTE or rule.action == DROP
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def brought(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> uint32_t:
+    """How many frames a batch has brought; the most of them is kept in mind."""
+    endpoint.counters[count.RX_MOST] = max(endpoint.counters[count.RX_MOST], slots.count)
+    return slots.count
+
+
 def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> uint32_t:
     """Receives frames into a batch, whose frames it replaces; returns how many are good."""
     got: cython.Py_ssize_t = -1
@@ -192,7 +201,7 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
             endpoint.counters[count.RX_CALLS] += 1
             i += 1
         slots.used = i
-        return slots.count
+        return brought(endpoint, slots)
     while patience:
         if limit > 1:
             got = recvmmsg(endpoint.rx_fd, slots.messages, limit, MSG_DONTWAIT, cython.NULL)
@@ -222,4 +231,4 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
             accept_pieces(endpoint, slots, i, slots.messages[i].msg_len)
         else:
             accept(endpoint, slots, i, 0, slots.messages[i].msg_len)
-    return slots.count
+    return brought(endpoint, slots)

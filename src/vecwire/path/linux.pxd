@@ -2,6 +2,9 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+cdef extern from * nogil:
+    void fence "__sync_synchronize"()
+
 cdef extern from "<errno.h>" nogil:
     int errno
 

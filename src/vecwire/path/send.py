@@ -52,6 +52,7 @@ def account(endpoint: cython.pointer[Endpoint], first: uint32_t, last: uint32_t)
     i: uint32_t
     endpoint.counters[count.TX_CALLS] += 1
     endpoint.counters[count.TX_FRAMES] += last - first
+    endpoint.counters[count.TX_MOST] = max(endpoint.counters[count.TX_MOST], last - first)
     for i in range(first, last):
         endpoint.counters[count.TX_OCTETS] += box.octets[i]
         if box.kinds[i] == SUPER:

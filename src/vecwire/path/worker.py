@@ -1,30 +1,36 @@
 """The worker: one thread without the GIL around one epoll set, which moves frames between ports.
 
-Theory of operation: every port has a seat. A readable port gives one batch, which is offered to the seat's
-peer in the memory that it was received in; then the next readable port has its turn, so that a busy port
-cannot starve another. A seat asks to be told of room to send only while frames are held for it. Where the
-kernel says ENOBUFS there is nothing to be told of (the queue of the interface is full, the socket is not), so
-the seat tries again a millisecond later, and then less and less often.
+Theory of operation: every port has a seat. A readable port gives one batch, which goes to the seat's peer, in
+a cable, or to its bridge, in a switch, in the memory that it was received in; then the next readable port
+has its turn, so that a busy port cannot starve another. A seat asks to be told of room to send only while
+frames are held for it. Where the kernel says ENOBUFS there is nothing to be told of (the queue of the
+interface is full, the socket is not), so the seat tries again a millisecond later, and then less and less
+often.
 
-A port whose peer or interface is gone leaves the epoll set. Its owner is asked to bring it back, with the
-GIL, when the descriptor that it gave for that wakes, or else after a growing delay. Idle, the worker sleeps
-without a timer.
+Seats come, go and change while frames move. Who wants that posts a message: a function that the worker
+calls, with the GIL, between two rounds. So nothing that the hot path reads is ever written beside it, and
+there is no lock. The methods that change seats are for messages, or for when ``run`` is not running.
+
+A port whose peer or interface is gone leaves the epoll set, and the owner is told so, once; when it has
+brought the port back, it sends a message that says so. Idle, the worker sleeps without a timer.
 """
 
 import errno as errnos
 import os
+from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memset
 from cython.cimports.vecwire.path.batch import Batch
+from cython.cimports.vecwire.path.bridge import Bridge, Plane, forward
 from cython.cimports.vecwire.path.channel import Channel
-from cython.cimports.vecwire.path.hold import drain, offer
+from cython.cimports.vecwire.path.hold import drain
 from cython.cimports.vecwire.path.io import receive
 from cython.cimports.vecwire.path.linux import (
-    CLOCK_MONOTONIC,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
     EPOLL_CTL_DEL,
@@ -33,86 +39,22 @@ from cython.cimports.vecwire.path.linux import (
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
-    clock_gettime,
     epoll_create1,
     epoll_ctl,
     epoll_event,
     epoll_wait,
     errno,
     read,
-    timespec,
 )
-from cython.cimports.vecwire.path.worker import Seat
-from cython.cimports.vecwire.wire.counters import LOST, RX_ERRORS, TX_DOWN, TX_UNREACHABLE, UNREACHABLE
+from cython.cimports.vecwire.path.seat import Rota, Seat, deliver, judge, note, now, reflect, retry
 
-EINTR = cython.declare(cython.int, errnos.EINTR)
-EIO = cython.declare(cython.int, errnos.EIO)
 ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)
 MILLISECOND = cython.declare(uint64_t, 1_000_000)
-FIRST_DELAY = cython.declare(uint32_t, 50)
-LAST_DELAY = cython.declare(uint32_t, 1000)
-# Milliseconds between two tries after ENOBUFS, at the most; nanoseconds after which frames are given up.
-LAST_RETRY = cython.declare(uint32_t, 64)
-LONGEST_HOLD = cython.declare(uint64_t, 1_000_000_000)
-# An error that no call of receive or transmit explains, so many times in a row, means that the port is lost.
-FRUITLESS = cython.declare(uint32_t, 100)
+# What an event of the epoll set is about: which seat, and which of its descriptors.
 RX = cython.declare(uint64_t, 0)
 TX = cython.declare(uint64_t, 1)
-WAKE = cython.declare(uint64_t, 2)
-ROLES = cython.declare(uint64_t, 4)
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def now() -> uint64_t:
-    """Nanoseconds of the monotonic clock."""
-    time: timespec
-    clock_gettime(CLOCK_MONOTONIC, cython.address(time))
-    return cython.cast(uint64_t, time.tv_sec) * 1_000_000_000 + cython.cast(uint64_t, time.tv_nsec)
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def judge(seat: cython.pointer[Seat]) -> cython.void:
-    """Sees whether an error of a descriptor was told by a call; one that never is means that it is lost."""
-    counters = cython.address(seat.endpoint.counters[0])
-    explained: uint64_t = (
-        counters[UNREACHABLE] + counters[RX_ERRORS] + counters[TX_UNREACHABLE] + counters[TX_DOWN]
-    )
-    if seat.slots.count or seat.endpoint.lost or explained != seat.explained:
-        seat.fruitless = 0
-    else:
-        seat.fruitless += 1
-        if seat.fruitless > FRUITLESS:
-            seat.endpoint.lost = EIO
-            counters[LOST] += 1
-    seat.explained = explained
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def retry(seat: cython.pointer[Seat]) -> cython.void:
-    """Sends what is held after ENOBUFS, less and less often, and gives it up when it has grown too old.
-
-    An interface without a carrier refuses every frame so, for as long as it has none.
-    """
-    moment: uint64_t = now()
-    before: uint32_t = seat.hold.count
-    if moment < seat.retry_at:
-        return
-    drain(seat.endpoint, seat.hold)
-    if seat.hold.count < before:
-        seat.retry_delay = 1
-        seat.stuck_since = moment
-    elif moment - seat.stuck_since > LONGEST_HOLD:
-        seat.endpoint.counters[TX_DOWN] += seat.hold.count
-        seat.hold.count = 0
-    elif seat.retry_delay < LAST_RETRY:
-        seat.retry_delay *= 2
-    seat.retry_at = moment + seat.retry_delay * MILLISECOND
+ROLES = cython.declare(uint64_t, 2)
+MESSAGES = cython.declare(uint64_t, 0xFFFFFFFF)
 
 
 @cython.cclass
@@ -120,109 +62,236 @@ class Worker:
     """Moves frames between channels until it is stopped.
 
     Args:
-        channels: the ports' channels; each is claimed by the caller.
-        batches: for each, the batch that it is received into.
-        peers: for each, the index of the channel that its frames go to.
         poll: microseconds to look again before sleeping, once there was something to do.
 
     Raises:
         OSError: if the epoll set or its event descriptor cannot be made.
     """
 
-    seats: cython.pointer[Seat]
-    count: uint32_t
-    epoll: cython.int
-    wake: cython.int
-    stopping: cython.bint
+    seats: cython.pointer[cython.pointer[Seat]]
+    room: uint32_t
+    rota: Rota
     poll: uint32_t
     wakeups: uint64_t
-    _channels: list[Channel]
-    _batches: list[Batch]
-    _recover: Callable[[int], bool]
+    _held: list[Any]
+    _batches: dict[object, Batch]
+    _messages: Any
+    _lost: Any
 
-    def __init__(
-        self, channels: list[Channel], batches: list[Batch], peers: list[int], poll: int = 0
-    ) -> None:
+    def __cinit__(self) -> None:
         self.epoll = -1
         self.wake = -1
-        self._channels = channels
-        self._batches = batches
+        self.seats = cython.NULL
+        self.room = 0
+        self.rota.first = cython.NULL
+
+    def __init__(self, poll: int = 0) -> None:
+        if self.epoll >= 0:
+            raise ValueError("a worker is made once")
         self.poll = poll
-        self.count = len(channels)
-        self.seats = cython.cast(cython.pointer[Seat], calloc(max(1, self.count), cython.sizeof(Seat)))
-        if self.seats == cython.NULL:
-            raise MemoryError("no memory for the seats of a worker")
-        index: uint32_t
-        channel: Channel
-        batch: Batch
-        for index in range(self.count):
-            channel = channels[index]
-            batch = batches[index]
-            seat = cython.address(self.seats[index])
-            seat.endpoint = cython.address(channel.endpoint)
-            seat.hold = cython.address(channel.hold)
-            seat.slots = cython.address(batch.slots)
-            seat.peer = peers[index]
-            seat.rx_watched = -1
-            seat.tx_watched = -1
-            seat.wake_watched = -1
+        self._held = []
+        self._batches = {}
+        self._messages = deque()
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll < 0:
             raise OSError(errno, os.strerror(errno))
         event: epoll_event
         event.events = EPOLLIN
-        event.data.u64 = self.count * ROLES
+        event.data.u64 = MESSAGES
         if epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.wake, cython.address(event)) < 0:
             raise OSError(errno, os.strerror(errno))
 
     def __dealloc__(self) -> None:
+        index: uint32_t
+        for index in range(self.room):
+            free(self.seats[index])
         free(self.seats)
         if self.epoll >= 0:
             os.close(self.epoll)
         if self.wake >= 0:
             os.close(self.wake)
 
-    def run(self, recover: Callable[[int], bool]) -> None:
-        """Moves frames until ``stop``; the GIL is released but for calls of ``recover``.
+    # Who sits where: for messages, or while ``run`` is not running.
+
+    def seat(self, channel: Channel, batch: Callable[[], Batch], shape: object) -> int:
+        """Gives a channel, which the caller has claimed, a seat; its number is a free one.
 
         Args:
-            recover: called with the index of a channel that is lost, to bring it back; says whether it did.
+            channel: moves the frames.
+            batch: makes a batch that the channel may receive into.
+            shape: what such batches have in common: seats of one shape share one.
+
+        Raises:
+            MemoryError: if there is no memory for it.
         """
-        self._recover = recover
-        with cython.nogil:
-            self._run()
+        index: uint32_t = self._held.index(None) if None in self._held else len(self._held)
+        if index == self.room:
+            room: uint32_t = max(8, 2 * self.room)
+            seats = cython.cast(
+                cython.pointer[cython.pointer[Seat]],
+                realloc(self.seats, room * cython.sizeof(cython.pointer[Seat])),
+            )
+            if seats == cython.NULL:
+                raise MemoryError("no memory for the seats of a worker")
+            self.seats = seats
+            while self.room < room:
+                self.seats[self.room] = cython.NULL
+                self.room += 1
+        if shape not in self._batches:
+            self._batches[shape] = batch()
+        shared: Batch = self._batches[shape]
+        seat = cython.cast(cython.pointer[Seat], calloc(1, cython.sizeof(Seat)))
+        if seat == cython.NULL:
+            raise MemoryError("no memory for a seat")
+        seat.index = index
+        seat.endpoint = cython.address(channel.endpoint)
+        seat.hold = cython.address(channel.hold)
+        seat.slots = cython.address(shared.slots)
+        seat.rota = cython.address(self.rota)
+        seat.rx_watched = -1
+        seat.tx_watched = -1
+        self.seats[index] = seat
+        if index == len(self._held):
+            self._held.append(None)
+        self._held[index] = [channel, shared]
+        self._watch(seat)
+        if seat.endpoint.lost:
+            # It is on the rota from the beginning, so that its owner is told.
+            seat.listed = True
+            seat.following = self.rota.first
+            self.rota.first = seat
+        return index
+
+    def unseat(self, index: int) -> None:
+        """Takes a channel away; what it holds is sent once more, and what is left of that is kept there.
+
+        Raises:
+            IndexError: if nobody sits there.
+        """
+        other: uint32_t
+        gone = self._seat(index)
+        for other in range(self.room):
+            seat = self.seats[other]
+            if seat == cython.NULL:
+                continue
+            if seat.peer == gone:
+                seat.peer = cython.NULL
+            if seat.mirror == gone:
+                seat.mirror = cython.NULL
+            if seat.following == gone:
+                seat.following = gone.following
+        if self.rota.first == gone:
+            self.rota.first = gone.following
+        if gone.bridge != cython.NULL:
+            bridge: Bridge = self._held[index][2]
+            bridge.remove(gone.number)
+        drain(gone.endpoint, gone.hold)
+        self._unwatch(index)
+        self.seats[index] = cython.NULL
+        free(gone)
+        self._held[index] = None
+
+    def _unwatch(self, index: uint32_t) -> None:
+        """Takes a seat's descriptors out of the epoll set."""
+        event: epoll_event
+        seat = self.seats[index]
+        if seat.rx_watched >= 0:
+            epoll_ctl(self.epoll, EPOLL_CTL_DEL, seat.rx_watched, cython.address(event))
+        if seat.tx_watched >= 0:
+            epoll_ctl(self.epoll, EPOLL_CTL_DEL, seat.tx_watched, cython.address(event))
+        seat.rx_watched = -1
+        seat.tx_watched = -1
+
+    def join(self, a: int, b: int) -> None:
+        """Makes a cable: the frames of each of two seats go to the other.
+
+        Raises:
+            IndexError: if nobody sits there.
+        """
+        first = self._seat(a)
+        second = self._seat(b)
+        first.peer = second
+        second.peer = first
+
+    def plug(self, index: int, bridge: Bridge) -> int:
+        """Gives the frames of a seat to a bridge; returns the seat's number there.
+
+        Raises:
+            IndexError: if nobody sits there.
+            MemoryError: if there is no memory for one more port.
+        """
+        seat = self._seat(index)
+        held: list[Any] = self._held[index]
+        shared: Batch = held[1]
+        seat.number = bridge.add(seat, shared.slots.capacity)
+        seat.bridge = cython.address(bridge.plane)
+        held.append(bridge)
+        return seat.number
+
+    def mirror(self, index: int, sink: int | None) -> None:
+        """Gives a copy of every frame received or sent at a seat to the seat ``sink``; None ends that.
+
+        Raises:
+            IndexError: if nobody sits there.
+        """
+        seat = self._seat(index)
+        seat.mirror = cython.NULL if sink is None else self._seat(sink)
+
+    def revive(self, index: int) -> None:
+        """Uses a seat's channel again, which its owner has brought back.
+
+        Raises:
+            IndexError: if nobody sits there.
+        """
+        seat = self._seat(index)
+        seat.ailing = False
+        seat.fruitless = 0
+        self._watch(seat)
+
+    def _seat(self, index: uint32_t) -> cython.pointer[Seat]:
+        if index >= self.room or self.seats[index] == cython.NULL:
+            raise IndexError(f"nobody has the seat {index}")
+        return self.seats[index]
+
+    # From any thread.
+
+    def post(self, message: Callable[[], object]) -> None:
+        """Has the worker call ``message``, which raises nothing, between two rounds."""
+        self._messages.append(message)
+        os.eventfd_write(self.wake, 1)
 
     def stop(self) -> None:
         """Ends ``run`` soon; may be called from any thread."""
         self.stopping = True
         os.eventfd_write(self.wake, 1)
 
+    # The loop.
+
+    def run(self, lost: Callable[[int], object]) -> None:
+        """Moves frames until ``stop``; the GIL is released but for messages and calls of ``lost``.
+
+        Args:
+            lost: called with the number of a seat whose channel is lost; it raises nothing and is quick.
+        """
+        self._lost = lost
+        self.stopping = False
+        with cython.nogil:
+            self._run()
+        self._take_messages()
+        self._lost = None
+
     def _run(self) -> cython.int:
         events: epoll_event[64]
-        index: uint32_t
         ready: cython.int
         timeout: cython.int
         i: cython.int
-        key: uint64_t
-        flags: uint32_t
-        moment: uint64_t
+        told: cython.bint
+        index: uint32_t
         active: uint64_t = 0
-        wait: uint64_t
-        due: uint64_t
-        drop: uint64_t = 0
-        for index in range(self.count):
-            self._watch(index)
         while not self.stopping:
-            timeout = -1
-            for index in range(self.count):
-                seat = cython.address(self.seats[index])
-                if seat.retries or (seat.ailing and seat.wake_watched < 0):
-                    due = seat.retry_at if seat.retries else seat.due
-                    moment = now()
-                    wait = (due - moment) // MILLISECOND + 1 if due > moment else 0
-                    if timeout < 0 or wait < cython.cast(uint64_t, timeout):
-                        timeout = cython.cast(cython.int, wait)
+            self._attend()
+            timeout = self._timeout()
             if active and timeout != 0:
                 # Something moved lately: look again at once, and sleep only when the time for that is over.
                 if now() - active < cython.cast(uint64_t, self.poll) * 1000:
@@ -234,64 +303,89 @@ class Worker:
                 self.wakeups += 1
                 if self.poll:
                     active = now()
+            told = False
             for i in range(ready):
-                key = events[i].data.u64
-                flags = events[i].events
-                index = cython.cast(uint32_t, key // ROLES)
-                if index == self.count:
-                    read(self.wake, cython.address(drop), 8)
-                    continue
-                seat = cython.address(self.seats[index])
-                if key % ROLES == WAKE:
-                    # Asked at once; and not again for that reason before the time is due.
-                    seat.due = 0
-                    seat.rests = True
-                    continue
-                if flags & EPOLLOUT or key % ROLES == TX:
-                    drain(seat.endpoint, seat.hold)
-                if key % ROLES == RX and flags & (EPOLLIN | EPOLLERR | EPOLLHUP):
-                    self._forward(index)
-                    if flags & (EPOLLERR | EPOLLHUP):
-                        judge(seat)
-            for index in range(self.count):
-                self._attend(index)
-        for index in range(self.count):
-            drain(self.seats[index].endpoint, self.seats[index].hold)
+                if events[i].data.u64 == MESSAGES:
+                    told = True
+                else:
+                    self._dispatch(events[i].data.u64, events[i].events)
+            if told:
+                # After all events: a message may take a seat away that one of them was about.
+                with cython.gil:
+                    self._take_messages()
+        for index in range(self.room):
+            if self.seats[index] != cython.NULL:
+                drain(self.seats[index].endpoint, self.seats[index].hold)
         return 0
 
-    def _forward(self, index: uint32_t) -> cython.void:
-        """Moves one batch from a port to its peer."""
-        seat = cython.address(self.seats[index])
-        peer = cython.address(self.seats[seat.peer])
-        if receive(seat.endpoint, seat.slots):
-            offer(peer.endpoint, peer.hold, seat.slots)
+    def _take_messages(self) -> cython.int:
+        """Calls what was posted."""
+        drop: uint64_t = 0
+        read(self.wake, cython.address(drop), 8)
+        while self._messages:
+            self._messages.popleft()()
+        return 0
 
-    def _attend(self, index: uint32_t) -> cython.void:
-        """Sees to what a seat needs besides frames: room to send, another try, or a new peer."""
-        seat = cython.address(self.seats[index])
+    def _timeout(self) -> cython.int:
+        """Milliseconds until a seat of the rota is due; -1 where none is."""
+        timeout: cython.int = -1
+        moment: uint64_t = 0
+        wait: uint64_t
+        seat = self.rota.first
+        while seat != cython.NULL:
+            if seat.retries:
+                if not moment:
+                    moment = now()
+                wait = (seat.retry_at - moment) // MILLISECOND + 1 if seat.retry_at > moment else 0
+                if timeout < 0 or wait < cython.cast(uint64_t, timeout):
+                    timeout = cython.cast(cython.int, wait)
+            seat = seat.following
+        return timeout
+
+    def _dispatch(self, key: uint64_t, flags: uint32_t) -> cython.void:
+        """Does what an event of a descriptor asks for."""
+        seat = self.seats[key // ROLES]
+        if flags & EPOLLOUT or key % ROLES == TX:
+            drain(seat.endpoint, seat.hold)
+        if key % ROLES == RX and flags & (EPOLLIN | EPOLLERR | EPOLLHUP):
+            self._forward(seat)
+            if flags & (EPOLLERR | EPOLLHUP):
+                judge(seat)
+
+    def _forward(self, seat: cython.pointer[Seat]) -> cython.void:
+        """Moves one batch from a port to where its frames go."""
+        if receive(seat.endpoint, seat.slots):
+            reflect(seat, seat.slots)
+            if seat.peer != cython.NULL:
+                deliver(seat.peer, seat.slots)
+            elif seat.bridge != cython.NULL:
+                forward(cython.cast(cython.pointer[Plane], seat.bridge), seat.number, seat.slots, now())
+        if seat.endpoint.lost:
+            note(seat)
+
+    def _attend(self) -> cython.void:
+        """Sees to what seats need besides frames, and strikes those off the rota that need nothing more."""
+        before = cython.address(self.rota.first)
+        while before[0] != cython.NULL:
+            seat = before[0]
+            self._see_to(seat)
+            if seat.hold.count == 0 and not seat.endpoint.lost:
+                before[0] = seat.following
+                seat.listed = False
+            else:
+                before = cython.address(seat.following)
+
+    def _see_to(self, seat: cython.pointer[Seat]) -> cython.void:
+        """Room to send, another try, or word to the owner that the port is lost."""
         if seat.retries:
             retry(seat)
-        if seat.endpoint.lost:
-            if not seat.ailing:
-                seat.ailing = True
-                seat.delay = FIRST_DELAY
-                seat.due = 0
-                seat.rests = False
-                drain(seat.endpoint, seat.hold)
-                self._watch(index)
-            if seat.due <= now():
-                with cython.gil:
-                    self._ask(index)
-                # A listener that woke it rests until then; one that had rested is listened to again.
-                seat.rests = seat.rests and seat.due == 0
-                seat.due = now() + seat.delay * MILLISECOND
-                if seat.delay < LAST_DELAY:
-                    seat.delay *= 2
-                self._watch(index)
-            if not seat.endpoint.lost:
-                seat.ailing = False
-                seat.fruitless = 0
-                self._watch(index)
+        if seat.endpoint.lost and not seat.ailing:
+            seat.ailing = True
+            drain(seat.endpoint, seat.hold)
+            # Out of the epoll set before anybody closes the descriptors.
+            self._watch(seat)
+            with cython.gil:
+                self._tell(seat.index)
         if seat.hold.count == 0 or seat.endpoint.blocked != ENOBUFS:
             seat.retries = False
         elif not seat.retries:
@@ -300,47 +394,34 @@ class Worker:
             seat.stuck_since = now()
             seat.retry_at = seat.stuck_since + MILLISECOND
         if (seat.hold.count != 0 and not seat.retries) != seat.waits_for_room:
-            self._watch(index)
+            self._watch(seat)
 
-    def _ask(self, index: uint32_t) -> cython.void:
-        """Asks the owner of a lost port to bring it back."""
-        self._recover(index)
+    def _tell(self, index: uint32_t) -> None:
+        """Tells the owner of a port that it is lost."""
+        self._lost(index)
 
-    def _watch(self, index: uint32_t) -> cython.void:
+    def _watch(self, seat: cython.pointer[Seat]) -> cython.void:
         """Brings the epoll set in line with a seat's descriptors and with what it waits for."""
-        seat = cython.address(self.seats[index])
-        channel_wake: cython.int = -1
         event: epoll_event
         memset(cython.address(event), 0, cython.sizeof(epoll_event))
-        rx: cython.int = -1 if seat.ailing and seat.endpoint.lost else seat.endpoint.rx_fd
-        tx: cython.int = -1 if seat.ailing and seat.endpoint.lost else seat.endpoint.tx_fd
+        rx: cython.int = -1 if seat.endpoint.lost else seat.endpoint.rx_fd
+        tx: cython.int = -1 if seat.endpoint.lost else seat.endpoint.tx_fd
         seat.waits_for_room = seat.hold.count != 0 and not seat.retries and tx >= 0
-        if seat.endpoint.lost and not seat.rests:
-            with cython.gil:
-                channel_wake = cython.cast(Channel, self._channels[index]).wake_fd
         if seat.rx_watched >= 0 and seat.rx_watched != rx:
             epoll_ctl(self.epoll, EPOLL_CTL_DEL, seat.rx_watched, cython.address(event))
             seat.rx_watched = -1
         if seat.tx_watched >= 0 and (seat.tx_watched != tx or not seat.waits_for_room or tx == rx):
             epoll_ctl(self.epoll, EPOLL_CTL_DEL, seat.tx_watched, cython.address(event))
             seat.tx_watched = -1
-        if seat.wake_watched >= 0 and seat.wake_watched != channel_wake:
-            epoll_ctl(self.epoll, EPOLL_CTL_DEL, seat.wake_watched, cython.address(event))
-            seat.wake_watched = -1
         if rx >= 0:
             event.events = EPOLLIN | (EPOLLOUT if seat.waits_for_room and tx == rx else 0)
-            event.data.u64 = index * ROLES + RX
+            event.data.u64 = seat.index * ROLES + RX
             epoll_ctl(
                 self.epoll, EPOLL_CTL_ADD if seat.rx_watched < 0 else EPOLL_CTL_MOD, rx, cython.address(event)
             )
             seat.rx_watched = rx
         if tx >= 0 and tx != rx and seat.waits_for_room and seat.tx_watched < 0:
             event.events = EPOLLOUT
-            event.data.u64 = index * ROLES + TX
+            event.data.u64 = seat.index * ROLES + TX
             epoll_ctl(self.epoll, EPOLL_CTL_ADD, tx, cython.address(event))
             seat.tx_watched = tx
-        if channel_wake >= 0 and seat.wake_watched < 0:
-            event.events = EPOLLIN
-            event.data.u64 = index * ROLES + WAKE
-            epoll_ctl(self.epoll, EPOLL_CTL_ADD, channel_wake, cython.address(event))
-            seat.wake_watched = channel_wake

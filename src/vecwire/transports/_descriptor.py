@@ -37,6 +37,16 @@ class Descriptor:
             raise ClosedError(f"the {self._what} was used after it was closed")
         return self._fd
 
+    def release(self) -> int:
+        """Gives the descriptor away: closing it is somebody else's from here on.
+
+        Raises:
+            ClosedError: if it was closed.
+        """
+        fd = self.fileno()
+        self._fd = -1
+        return fd
+
     def close(self) -> None:
         """Closes it, once."""
         fd, self._fd = self._fd, -1

@@ -4,7 +4,6 @@ A socket or a tap belongs for ever to the namespace that it was made in (network
 opening has to happen there.
 """
 
-import ctypes
 import errno
 import os
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from vecwire.transports import _libc
 from vecwire.transports._descriptor import Descriptor
 from vecwire.transports._refusal import refusal
 
@@ -33,10 +33,7 @@ def enter(fd: int) -> None:
     Raises:
         OSError: if the kernel refuses.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(fd, CLONE_NEWNET) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    _libc.call("setns", fd, CLONE_NEWNET)
 
 
 def inside(netns: str | None, do: Callable[[], T]) -> T:

@@ -7,6 +7,7 @@ revives with the interface. Everything else is opened anew, from the same spec, 
 """
 
 import logging
+import os
 import select
 import time
 import warnings
@@ -18,7 +19,7 @@ from vecwire.errors import ClosedError, PortError, UnsupportedError, VecwireErro
 from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, MOST_FRAMES_PER_SLOT, Batch
 from vecwire.path.channel import Channel, in_use
 from vecwire.port import PortInfo, PortStats
-from vecwire.spec import Spec, parse
+from vecwire.spec import HybridSpec, L2tpv3Spec, RawSpec, Spec, parse
 from vecwire.transports import _netns, bess
 from vecwire.transports._filters import wanted
 from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
@@ -39,28 +40,31 @@ class TransportPort:
 
     Args:
         spec: what to open.
+        patient: whether an interface, a namespace, an address or a peer that is not there is waited for.
 
     Raises:
         UnsupportedError: if this user may not, or this host cannot.
-        PortError: if the interface, the address or the peer is not there.
+        PortError: if the interface, the address or the peer is not there, and ``patient`` is not given.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, *, patient: bool = False) -> None:
         self.spec = spec
         self._closed = True
         self._poll_set: select.epoll | None = None
         self._timer: Timer | None = None
         self._retry_at = 0.0
-        self._opened: Opened = self._open()
+        self._trouble: str | None = None
+        self._changed = time.monotonic()
         try:
-            self.channel = Channel(
-                depth=spec.depth,
-                vec=spec.vec,
-                rx_tun=self._opened.rx_tun,
-                tx_tun=self._opened.tx_tun,
-                seqpacket=self._opened.seqpacket,
-                encapsulation=self._opened.encapsulation,
-            )
+            self._opened: Opened = self._open()
+        except PortError as error:
+            if not patient:
+                raise
+            logger.warning("%s: waited for: %s", spec, error)
+            self._trouble = str(error)
+            self._opened = Opened()
+        try:
+            self.channel = Channel(depth=spec.depth, vec=spec.vec)
             self._attach()
         except BaseException:
             self._opened.close()
@@ -86,6 +90,10 @@ class TransportPort:
             self.channel.attach(
                 opened.rx.fileno(),
                 opened.tx.fileno(),
+                rx_tun=opened.rx_tun,
+                tx_tun=opened.tx_tun,
+                seqpacket=opened.seqpacket,
+                encapsulation=opened.encapsulation,
                 rx_vnet=opened.rx_vnet,
                 tx_vnet=opened.tx_vnet,
                 gso=opened.gso,
@@ -107,13 +115,16 @@ class TransportPort:
             return False
         try:
             back = self._recover()
+            self._trouble = None
         except VecwireError as error:
             logger.debug("%s: not back yet: %s", self.spec, error)
+            self._trouble = str(error)
             back = False
         finally:
             self.channel.let_go()
         if back:
             self.channel.recovered()
+            self.note_change()
             logger.info("%s: is back", self.spec)
         return back
 
@@ -161,6 +172,28 @@ class TransportPort:
             if moment >= self._retry_at or self.channel.wake_fd >= 0:
                 self._retry_at = moment + RETRY_SECONDS
                 self.recover()
+
+    def note_change(self) -> None:
+        """Notes that the port went up or down just now."""
+        self._changed = time.monotonic()
+
+    @property
+    def since(self) -> float:
+        """How long the port has been up, or has not been, in seconds."""
+        return time.monotonic() - self._changed
+
+    @property
+    def why(self) -> str | None:
+        """Why the port is not up, in a sentence; None while it is."""
+        if self._closed:
+            return "it was closed"
+        if not self.channel.lost:
+            return None
+        if self._trouble is not None:
+            return self._trouble
+        if self._opened.listener is not None:
+            return "no client is connected"
+        return os.strerror(self.channel.lost)
 
     @property
     def info(self) -> PortInfo:
@@ -212,14 +245,21 @@ class TransportPort:
         Raises:
             ValueError: if the depth is out of range.
         """
+        shape = self.shape
+        return Batch(depth or shape[0], *shape[1:])
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The depth, size, headroom and frames per slot of a batch that fits the port, whatever it finds."""
+        spec = self.spec
         # A packet socket cannot refuse the super-frames that its interface has: it needs the room for them.
-        whole = self.spec.gro or self._opened.auxdata
-        size = LONGEST_FRAME if whole else self.spec.mtu + ETHERNET_AND_TAGS
-        return Batch(
-            depth or self.spec.depth,
-            size,
-            max(self.spec.headroom, LEAST_HEADROOM),
-            MOST_FRAMES_PER_SLOT if self._opened.udp_gro else 1,
+        whole = spec.gro or isinstance(spec, RawSpec | HybridSpec)
+        in_pieces = isinstance(spec, L2tpv3Spec) and spec.udp and spec.gro
+        return (
+            spec.depth,
+            LONGEST_FRAME if whole else spec.mtu + ETHERNET_AND_TAGS,
+            max(spec.headroom, LEAST_HEADROOM),
+            MOST_FRAMES_PER_SLOT if in_pieces else 1,
         )
 
     def recv(self, batch: Batch) -> int:
@@ -384,15 +424,17 @@ class TransportPort:
         return f"<Port {self.spec} {state}>"
 
 
-def open_port(spec: str | Spec) -> TransportPort:
+def open_port(spec: str | Spec, *, patient: bool = False) -> TransportPort:
     """Opens a transport.
 
     Args:
         spec: the text, as ``tap,ifname=tap0``, or a spec.
+        patient: whether an interface, a namespace, an address or a peer that is not there yet is waited for:
+            the port is then not up until it comes.
 
     Raises:
         SpecError: if the text is wrong.
         UnsupportedError: if this user may not, or this host cannot; it says what to do.
-        PortError: if the interface, the address or the peer is not there.
+        PortError: if the interface, the address or the peer is not there, and ``patient`` is not given.
     """
-    return TransportPort(parse(spec) if isinstance(spec, str) else spec)
+    return TransportPort(parse(spec) if isinstance(spec, str) else spec, patient=patient)

@@ -5,6 +5,7 @@ import ctypes
 import os
 import time
 
+from vecwire.transports import _libc
 from vecwire.transports._descriptor import Descriptor
 
 _Times = (
@@ -21,21 +22,12 @@ class Timer(Descriptor):
 
     def __init__(self) -> None:
         super().__init__(-1, "timer")
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._checked(
-            self._libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-        )
-
-    @staticmethod
-    def _checked(result: int) -> int:
-        if result < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        return result
+        self._fd = _libc.call("timerfd_create", time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
 
     def arm(self, seconds: float) -> None:
         """Makes it readable every ``seconds``; 0 stops it."""
         times = divmod(round(seconds * 1e9), 1_000_000_000)
-        self._checked(self._libc.timerfd_settime(self.fileno(), 0, _Times(*times, *times), None))
+        _libc.call("timerfd_settime", self.fileno(), 0, _Times(*times, *times), None)
 
     def clear(self) -> None:
         """Makes it unreadable until the next time."""

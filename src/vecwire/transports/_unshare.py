@@ -1,6 +1,5 @@
 """Namespaces of one's own, by unshare(2): a network for a thread, a user namespace for a process."""
 
-import ctypes
 import fcntl
 import os
 import socket
@@ -8,6 +7,7 @@ import struct
 from pathlib import Path
 
 from vecwire.errors import PortError, UnsupportedError
+from vecwire.transports import _libc
 from vecwire.transports._netns import CLONE_NEWNET
 from vecwire.transports._refusal import refusal
 
@@ -30,10 +30,7 @@ def unshare(flags: int) -> None:
     Raises:
         OSError: if the kernel refuses.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(flags) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    _libc.call("unshare", flags)
 
 
 def own_network() -> None:

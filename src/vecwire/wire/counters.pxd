@@ -18,6 +18,19 @@ cdef enum:
     RX_BAD_COOKIE
     RX_CONTROL
     RX_ERRORS
+    RX_MOST
+    # Decided by a switch about frames that were received.
+    SWITCH_FLOODED
+    SWITCH_COPIES
+    SWITCH_LEARNED
+    SWITCH_MOVED
+    SWITCH_UNLEARNED
+    SWITCH_RESERVED
+    SWITCH_VLAN
+    SWITCH_LOCAL
+    SWITCH_HORIZON
+    SWITCH_LIMITED
+    SWITCH_NOWHERE
     # Sent.
     TX_FRAMES
     TX_OCTETS
@@ -31,6 +44,8 @@ cdef enum:
     TX_CHECKSUMS
     TX_STALLS
     TX_HELD
+    TX_MOST
+    TX_HELD_MOST
     # Not sent.
     TX_RUNT
     TX_BAD_OFFLOAD

@@ -23,6 +23,18 @@ MEANINGS: dict[str, str] = {
     "rx_bad_cookie": "dropped: the L2TPv3 cookie is not ours",
     "rx_control": "dropped: an L2TPv3 control message",
     "rx_errors": "the kernel gave an error in place of a frame",
+    "rx_most": "most frames that were received in one batch",
+    "switch_flooded": "frames for all: broadcast, multicast, and addresses not learned yet",
+    "switch_copies": "frames offered to other ports for those, one for each port",
+    "switch_learned": "addresses learned",
+    "switch_moved": "addresses that came here from another port",
+    "switch_unlearned": "addresses not learned: the table, or this port's share of it, is full",
+    "switch_reserved": "dropped: for an address that stays on its link (01:80:c2:00:00:0x)",
+    "switch_vlan": "dropped: the port is not in the VLAN of the frame",
+    "switch_local": "dropped: the destination is behind the port that the frame came from",
+    "switch_horizon": "dropped: the destination is behind a port of the same horizon group",
+    "switch_limited": "dropped: more frames for all than this port may flood",
+    "switch_nowhere": "dropped: no other port takes frames of this VLAN",
     "tx_frames": "frames that the kernel took",
     "tx_octets": "octets of the frames sent, encapsulation not counted",
     "tx_calls": "system calls that sent at least one frame",
@@ -35,6 +47,8 @@ MEANINGS: dict[str, str] = {
     "tx_checksums": "checksums completed in software before sending",
     "tx_stalls": "times the kernel took no more for now",
     "tx_held": "frames held until the kernel took them",
+    "tx_most": "most packets that one system call sent",
+    "tx_held_most": "most frames that were held at a time",
     "tx_runt": "dropped: shorter than an Ethernet header",
     "tx_bad_offload": "dropped: its virtio-net header asks for what its octets do not allow",
     "tx_too_big": "dropped: too long for the link (EMSGSIZE)",
@@ -56,6 +70,13 @@ RX_DROPS: tuple[str, ...] = tuple(
 TX_DROPS: tuple[str, ...] = tuple(
     name for name in NAMES if name.startswith("tx_") and MEANINGS[name].startswith("dropped")
 )
+#: Frames that were received well and that a switch did not pass on.
+SWITCH_DROPS: tuple[str, ...] = tuple(
+    name for name in NAMES if name.startswith("switch_") and MEANINGS[name].startswith("dropped")
+)
+DROPS: tuple[str, ...] = (*RX_DROPS, *SWITCH_DROPS, *TX_DROPS)
+#: The highest that was seen, not a sum.
+MAXIMA: tuple[str, ...] = tuple(name for name in NAMES if name.endswith("_most"))
 
 
 def size() -> int:

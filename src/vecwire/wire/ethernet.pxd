@@ -20,3 +20,4 @@ cdef void write16(uint8_t* at, uint32_t value) noexcept nogil
 cdef void write32(uint8_t* at, uint32_t value) noexcept nogil
 cdef bint dissect(const uint8_t* frame, uint32_t length, Layout* layout) noexcept nogil
 cdef uint8_t* insert_vlan(uint8_t* frame, uint32_t tpid, uint32_t tci) noexcept nogil
+cdef uint8_t* remove_vlan(uint8_t* frame) noexcept nogil

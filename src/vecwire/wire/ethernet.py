@@ -129,6 +129,12 @@ def insert_vlan(frame: cython.pointer[uint8_t], tpid: uint32_t, tci: uint32_t) -
     return moved
 
 
+def remove_vlan(frame: cython.pointer[uint8_t]) -> cython.pointer[uint8_t]:
+    """Takes a VLAN tag out: moves the addresses four octets to the back. Returns the new first octet."""
+    memmove(frame + VLAN_TAG, frame, 12)
+    return frame + VLAN_TAG
+
+
 @dataclass(frozen=True, slots=True)
 class Headers:
     """Where the headers of a TCP or UDP frame begin, in octets from the frame's first one.
@@ -176,3 +182,17 @@ def tagged(frame: bytes | bytearray | memoryview, tci: int, tpid: int = 0x8100) 
     start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], room)
     insert_vlan(start + VLAN_TAG, tpid, tci)
     return bytes(room)
+
+
+def untagged(frame: bytes | bytearray | memoryview) -> bytes:
+    """The frame without its outermost VLAN tag.
+
+    Raises:
+        ValueError: if the frame is too short to have one.
+    """
+    if len(frame) < HEADER + VLAN_TAG:
+        raise ValueError(f"a tagged frame has at least 18 octets, not {len(frame)}")
+    octets = bytearray(frame)
+    start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], octets)
+    remove_vlan(start)
+    return bytes(octets[VLAN_TAG:])

@@ -13,7 +13,15 @@ from typer.testing import CliRunner
 
 from vecwire import cli
 from vecwire.cli import _common
-from vecwire.errors import ClosedError, PortError, SpecError, UnsupportedError, VecwireError
+from vecwire.errors import (
+    ClosedError,
+    ConfigError,
+    Fault,
+    PortError,
+    SpecError,
+    UnsupportedError,
+    VecwireError,
+)
 
 
 def run_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -43,6 +51,11 @@ def run_process(*arguments: str, **environment: str) -> subprocess.CompletedProc
         ),
         (PortError("no peer", remedy="start it"), 1, "vecwire: no peer\n  remedy: start it\n"),
         (ClosedError("closed"), 1, "vecwire: closed\n"),
+        (
+            ConfigError([Fault(message="no spec", file="a.toml", line=2, key="ports.a", remedy="add it")]),
+            2,
+            "vecwire: a.toml has 1 error\na.toml:2: ports.a: no spec\n  remedy: add it\n",
+        ),
         (VecwireError("other"), 1, "vecwire: other\n"),
     ],
     ids=lambda value: type(value).__name__,

@@ -57,8 +57,14 @@ class Link:
             end.setblocking(False)
         if self.room is not None:
             near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.room)
-        self.channel = Channel(self.depth, encapsulation=self.encapsulation)
-        self.channel.attach(near.fileno(), near.fileno(), tx_vnet=SHORT if self.gso else 0, gso=self.gso)
+        self.channel = Channel(self.depth)
+        self.channel.attach(
+            near.fileno(),
+            near.fileno(),
+            encapsulation=self.encapsulation,
+            tx_vnet=SHORT if self.gso else 0,
+            gso=self.gso,
+        )
         return self
 
     def __exit__(

@@ -1,0 +1,48 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+from vecwire.path.batch cimport Slots
+from vecwire.path.hold cimport Hold
+from vecwire.path.io cimport Endpoint
+
+cdef struct Seat
+
+# The seats of a worker that need more than frames.
+cdef struct Rota:
+    Seat* first
+
+# A port's place in a worker.
+cdef struct Seat:
+    uint32_t index
+    Endpoint* endpoint
+    # Where its frames are received: shared by all seats of a worker whose batches have one shape.
+    Slots* slots
+    Hold* hold
+    # Where its frames go: to another seat, to a bridge (struct Bridge, by its number there), or nowhere.
+    Seat* peer
+    void* bridge
+    uint32_t number
+    # Another seat that gets a copy of every frame received or sent here, or none.
+    Seat* mirror
+    # The rota, what comes after this seat on it, and whether it is on it.
+    Rota* rota
+    Seat* following
+    bint listed
+    int rx_watched
+    int tx_watched
+    bint waits_for_room
+    # The owner has been told that it is lost.
+    bint ailing
+    uint32_t fruitless
+    # What errors have been explained by, counted; when and how soon to try again after ENOBUFS.
+    uint64_t explained
+    bint retries
+    uint64_t retry_at
+    uint64_t stuck_since
+    uint32_t retry_delay
+
+cdef uint64_t now() noexcept nogil
+cdef void note(Seat* seat) noexcept nogil
+cdef void deliver(Seat* seat, Slots* slots) noexcept nogil
+cdef void reflect(Seat* seat, Slots* slots) noexcept nogil
+cdef void judge(Seat* seat) noexcept nogil
+cdef void retry(Seat* seat) noexcept nogil

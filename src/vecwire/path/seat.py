@@ -1,0 +1,102 @@
+"""A seat: a port's place in a worker, and what is done there besides receiving.
+
+Theory of operation: most seats need nothing but frames. One that holds frames which the kernel did not take,
+or whose port is lost, is put on its worker's rota, and only what is on the rota is looked at between two
+rounds: a switch of many ports costs no more than those that are busy.
+"""
+
+import errno as errnos
+
+import cython
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.vecwire.path.batch import Slots
+from cython.cimports.vecwire.path.hold import drain, offer
+from cython.cimports.vecwire.path.linux import CLOCK_MONOTONIC, clock_gettime, timespec
+from cython.cimports.vecwire.path.seat import Seat
+from cython.cimports.vecwire.wire.counters import LOST, RX_ERRORS, TX_DOWN, TX_UNREACHABLE, UNREACHABLE
+
+EIO = cython.declare(cython.int, errnos.EIO)
+MILLISECOND = cython.declare(uint64_t, 1_000_000)
+# Milliseconds between two tries after ENOBUFS, at the most; nanoseconds after which frames are given up.
+LAST_RETRY = cython.declare(uint32_t, 64)
+LONGEST_HOLD = cython.declare(uint64_t, 1_000_000_000)
+# An error that no call of receive or transmit explains, so many times in a row, means that the port is lost.
+FRUITLESS = cython.declare(uint32_t, 100)
+
+
+def now() -> uint64_t:
+    """Nanoseconds of the monotonic clock."""
+    time: timespec
+    clock_gettime(CLOCK_MONOTONIC, cython.address(time))
+    return cython.cast(uint64_t, time.tv_sec) * 1_000_000_000 + cython.cast(uint64_t, time.tv_nsec)
+
+
+def note(seat: cython.pointer[Seat]) -> cython.void:
+    """Puts a seat on the rota, where it holds frames or is lost."""
+    if not seat.listed and (seat.hold.count or seat.endpoint.lost):
+        seat.listed = True
+        seat.following = seat.rota.first
+        seat.rota.first = seat
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def send_out(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython.void:
+    """Offers frames to a seat's port; the table of frames can be offered again afterwards."""
+    index: uint32_t
+    offer(seat.endpoint, seat.hold, slots)
+    if seat.hold.count or seat.endpoint.lost:
+        # What was begun goes on from the copy that is held.
+        for index in range(slots.count):
+            slots.progress[index] = 0
+        note(seat)
+
+
+def reflect(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython.void:
+    """Gives a copy of frames to whoever watches the seat's port."""
+    if seat.mirror != cython.NULL and slots.count:
+        send_out(seat.mirror, slots)
+
+
+def deliver(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython.void:
+    """Sends frames through a seat's port: what the kernel does not take is held or dropped, and counted."""
+    reflect(seat, slots)
+    send_out(seat, slots)
+
+
+def judge(seat: cython.pointer[Seat]) -> cython.void:
+    """Sees whether an error of a descriptor was told by a call; one that never is means that it is lost."""
+    counters = cython.address(seat.endpoint.counters[0])
+    explained: uint64_t = (
+        counters[UNREACHABLE] + counters[RX_ERRORS] + counters[TX_UNREACHABLE] + counters[TX_DOWN]
+    )
+    if seat.slots.count or seat.endpoint.lost or explained != seat.explained:
+        seat.fruitless = 0
+    else:
+        seat.fruitless += 1
+        if seat.fruitless > FRUITLESS:
+            seat.endpoint.lost = EIO
+            counters[LOST] += 1
+    seat.explained = explained
+
+
+def retry(seat: cython.pointer[Seat]) -> cython.void:
+    """Sends what is held after ENOBUFS, less and less often, and gives it up when it has grown too old.
+
+    An interface without a carrier refuses every frame so, for as long as it has none.
+    """
+    moment: uint64_t = now()
+    before: uint32_t = seat.hold.count
+    if moment < seat.retry_at:
+        return
+    drain(seat.endpoint, seat.hold)
+    if seat.hold.count < before:
+        seat.retry_delay = 1
+        seat.stuck_since = moment
+    elif moment - seat.stuck_since > LONGEST_HOLD:
+        seat.endpoint.counters[TX_DOWN] += seat.hold.count
+        seat.hold.count = 0
+    elif seat.retry_delay < LAST_RETRY:
+        seat.retry_delay *= 2
+    seat.retry_at = moment + seat.retry_delay * MILLISECOND

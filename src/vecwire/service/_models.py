@@ -1,0 +1,295 @@
+"""What a service's file may hold: frozen classes, from which the errors and the editors' schema are made too.
+
+Every value says what is allowed in words (:class:`Allowed`), for the errors, and what it means, for the
+schema. What keys must hold together is told by :mod:`vecwire.service._contradictions`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+
+from vecwire.service._contradictions import ContradictionError, contradictions
+from vecwire.spec import Spec, SpecError, parse
+from vecwire.spec.kinds import Host, UnixAddress
+
+MOST_ADDRESSES = 4_194_304  # 2^22: what a MAC table of a switch may hold
+MOST_WORKERS = 64
+_PORT = re.compile(r"[0-9]{1,5}")
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a value may be, as a phrase that follows "must be"."""
+
+    phrase: str
+
+
+def metrics_address(text: str) -> tuple[str, int]:
+    """Returns the address and the TCP port that ``ADDR:PORT`` means; the address is loopback if left out.
+
+    >>> metrics_address("9477"), metrics_address("[::1]:9477")
+    (('127.0.0.1', 9477), ('::1', 9477))
+
+    Raises:
+        ValueError: It is no such text; the error says why, if there is more to say.
+    """
+    host, _, port = text.rpartition(":")
+    if not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
+        raise ValueError
+    bare = host.removeprefix("[").removesuffix("]")
+    if host != (f"[{bare}]" if ":" in bare else bare):
+        raise ValueError("an IPv6 address, and nothing else, stands in brackets")
+    try:
+        return Host(peer=False).check(bare or "127.0.0.1"), int(port)
+    except SpecError as error:
+        raise ValueError(str(error)) from None
+
+
+def _control(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("an abstract name has no mode" if value.startswith("@") else "")
+    return UnixAddress().check(value)
+
+
+def _metrics(value: str) -> str:
+    host, port = metrics_address(value)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _spec(value: str) -> str:
+    parse(value)
+    return value
+
+
+def _table(value: object) -> object:
+    return {"spec": value} if isinstance(value, str) else value
+
+
+def _different(value: object) -> object:
+    if isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            if any(item == other and type(item) is type(other) for other in value[:place]):
+                raise ValueError(f"{item!r} is in it twice")
+    return value
+
+
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"),
+    Allowed("1 to 64 letters, digits, _, . and -, the first no . or -"),
+]
+Vlan = Annotated[int, Strict(), Field(ge=1, le=4094)]  # IEEE 802.1Q table 9-2: 0 and 4095 are reserved
+Addresses = Annotated[
+    int, Strict(), Field(ge=1, le=MOST_ADDRESSES), Allowed(f"an integer from 1 to {MOST_ADDRESSES}")
+]
+Rate = Annotated[
+    int,
+    Strict(),
+    Field(ge=0, le=0xFFFF_FFFF),
+    Allowed("an integer from 0 to 4294967295, in frames a second; 0 is no limit"),
+]
+
+
+class Part(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ServiceConfig(Part):
+    """How the process runs."""
+
+    control: Annotated[
+        str | None,
+        AfterValidator(lambda value: None if value is None else _control(value)),
+        Allowed("an absolute path of at most 107 octets"),
+        Field(description="The Unix socket on which the service is asked and changed; without it none is."),
+    ] = None
+    metrics: Annotated[
+        str | None,
+        AfterValidator(lambda value: None if value is None else _metrics(value)),
+        Allowed('text like "127.0.0.1:9477", "[::1]:9477" or, on loopback, "9477"; port 0 is any free one'),
+        Field(description="ADDR:PORT at which Prometheus reads the metrics; without it it cannot."),
+    ] = None
+    workers: Annotated[
+        int,
+        Field(ge=1, le=MOST_WORKERS, description="How many threads move frames."),
+        Allowed(f"an integer from 1 to {MOST_WORKERS}"),
+    ] = 1
+    pin: Annotated[
+        bool, Field(description="Bind each worker to a processor of its own."), Allowed("true or false")
+    ] = False
+    poll: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="Microseconds for which a worker looks for frames again before it sleeps.",
+        ),
+        Allowed("an integer from 0 to 1000000, in microseconds"),
+    ] = 0
+    user: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}$",
+            description="The user as whom to run, once the ports are open; without it, who started it.",
+        ),
+        Allowed("the name or the number of a user, as text"),
+    ] = None
+    log: Annotated[
+        Literal["text", "json"],
+        Field(description="How log records are written: lines of text, or an object on each line."),
+        Allowed('"text" or "json"'),
+    ] = "text"
+
+
+class PortConfig(Part):
+    """A port: what it opens, and how it takes part in its switch."""
+
+    spec: Annotated[
+        str,
+        AfterValidator(_spec),
+        Allowed('text, like "tap,ifname=tap0"'),
+        Field(description='The transport and its options, as for vecwire cable: "tap,ifname=tap0".'),
+    ]
+    vlan: Annotated[
+        Vlan | None,
+        Field(description="The VLAN of its untagged frames, 1 to 4094."),
+        Allowed("an integer from 1 to 4094"),
+    ] = None
+    tagged: Annotated[
+        frozenset[Vlan],
+        Strict(strict=False),
+        BeforeValidator(_different),
+        Field(description="The VLANs that it carries tagged, each 1 to 4094."),
+        Allowed("a list of integers from 1 to 4094, each once"),
+    ] = frozenset()
+    horizon: Annotated[
+        Name | None,
+        Field(description="A group, by any name: ports of one group never exchange frames."),
+        Allowed("1 to 64 letters, digits, _, . and -, the first no . or -"),
+    ] = None
+    flood_rate: Annotated[
+        Rate | None,
+        Field(description="Frames a second that it may flood; 0 is no limit. Default: the switch's."),
+        Allowed("an integer from 0 to 4294967295, in frames a second; 0 is no limit"),
+    ] = None
+    addresses: Annotated[
+        Addresses | None,
+        Field(description="How many addresses are learned from it at most. Default: the switch's."),
+        Allowed(f"an integer from 1 to {MOST_ADDRESSES}"),
+    ] = None
+
+    @property
+    def parsed(self) -> Spec:
+        """The spec's value."""
+        return parse(self.spec)
+
+    @property
+    def canonical(self) -> str:
+        """The spec's canonical text: two that differ in spelling alone have the same."""
+        return str(self.parsed)
+
+
+class SwitchConfig(Part):
+    """A learning switch."""
+
+    ports: Annotated[
+        tuple[str, ...],
+        Strict(strict=False),
+        Allowed('a list of names of ports, like ["uplink", "guest1"]'),
+        Field(description="The names of its ports."),
+    ] = ()
+    age: Annotated[
+        float,
+        Field(ge=1, le=1_000_000, description="Seconds after which an idle address is forgotten."),
+        Allowed("a number from 1 to 1000000, in seconds"),
+    ] = 300.0  # IEEE 802.1Q table 8-6: the recommended value; its range ends at the same number
+    addresses: Annotated[Addresses, Field(description="How many addresses it learns at most.")] = 65536
+    addresses_per_port: Annotated[
+        Addresses | None,
+        Field(description="How many of them from one port at most, unless the port says otherwise."),
+        Allowed(f"an integer from 1 to {MOST_ADDRESSES}"),
+    ] = None
+    flood_rate: Annotated[
+        Rate,
+        Field(
+            description="Frames a second that one port may flood, unless it says otherwise; 0 is no limit."
+        ),
+    ] = 0
+
+
+Port = Annotated[PortConfig, BeforeValidator(_table, json_schema_input_type=str | PortConfig)]
+Cable = Annotated[
+    tuple[str, str],
+    Strict(strict=False),
+    Allowed('a list of two names of ports, like ["a", "b"]'),
+    Field(description="The names of the two ports that it joins."),
+]
+
+
+class Config(Part):
+    """A whole file."""
+
+    service: Annotated[
+        ServiceConfig, Field(description="How the process runs."), Allowed("a table: [service]")
+    ] = ServiceConfig()
+    ports: Annotated[
+        dict[Name, Port],
+        Field(description="Ports by their names, each a spec or a table."),
+        Allowed("a table of ports by their names: [ports]"),
+    ] = {}
+    cables: Annotated[
+        dict[Name, Cable],
+        Field(description="Cables by their names, each a list of two names of ports."),
+        Allowed("a table of cables by their names: [cables]"),
+    ] = {}
+    switches: Annotated[
+        dict[Name, SwitchConfig],
+        Field(description="Switches by their names, each a table."),
+        Allowed("tables of switches by their names: [switches.NAME]"),
+    ] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if found := contradictions(self):
+            raise ContradictionError(found)
+        return self
+
+    def port(self, name: str) -> PortConfig:
+        """Returns the port of that name.
+
+        Raises:
+            KeyError: There is none.
+        """
+        return self.ports[name]
+
+    def joined(self, port: str) -> str | None:
+        """Returns what a port is in, as "switch lan" or "cable backhaul"; None where it is in nothing."""
+        for name, switch in self.switches.items():
+            if port in switch.ports:
+                return f"switch {name}"
+        return next((f"cable {name}" for name, ends in self.cables.items() if port in ends), None)
+
+
+#: The tables whose keys are known, by the key of the file that holds them.
+TABLES: dict[str, type[Part]] = {
+    "service": ServiceConfig,
+    "ports": PortConfig,
+    "switches": SwitchConfig,
+}
+
+
+def allowed(part: type[Part], key: str) -> str:
+    """Returns what the value of a key may be, as a phrase; nothing for a key that there is not."""
+    field = part.model_fields.get(key)
+    return phrase(field.metadata) if field else ""
+
+
+def phrase(metadata: Sequence[Any]) -> str:
+    """Returns the last phrase among the metadata of a type; nothing without one."""
+    return next((each.phrase for each in reversed(metadata) if isinstance(each, Allowed)), "")
