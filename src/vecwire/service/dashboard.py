@@ -134,13 +134,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Drops by reason",
             "docs/counters.md says what to make of each.",
-            ((rate("vecwire_port_drops_total", by="direction, reason"), "{{direction}} {{reason}}"),),
+            ((rate("vecwire_port_drops_total", by="stage, reason"), "{{stage}} {{reason}}"),),
             unit="pps",
         ),
         Panel(
             "Drops by port",
             "A port that drops what it should send is slower than those that send to it.",
-            ((rate("vecwire_port_drops_total", by="port, direction"), "{{port}} {{direction}}"),),
+            ((rate("vecwire_port_drops_total", by="port, stage"), "{{port}} {{stage}}"),),
             unit="pps",
         ),
         Panel(
@@ -193,6 +193,21 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "FDB addresses",
             "Addresses known.",
             ((f"vecwire_switch_addresses{{{OF_SERVICE}}}", "{{switch}}"),),
+        ),
+        Panel(
+            "Flooded frames",
+            "Frames for all ports: broadcast, multicast, and stations not learned yet.",
+            ((rate("vecwire_port_switch_flooded_frames_total"), "{{port}}"),),
+            unit="pps",
+        ),
+        Panel(
+            "Stations",
+            "Learned, moved here from another port, and not learned for want of room.",
+            (
+                (rate("vecwire_port_switch_learned_addresses_total"), "{{port}} learned"),
+                (rate("vecwire_port_switch_moved_addresses_total"), "{{port}} moved"),
+                (rate("vecwire_port_switch_unlearned_addresses_total"), "{{port}} no room"),
+            ),
         ),
     ),
 }

@@ -3,7 +3,8 @@
 Names follow Prometheus's conventions (https://prometheus.io/docs/practices/naming/): ``vecwire_``, what it is
 about, what is counted, its unit, ``_total`` for counters. Octets are called octets, as everywhere here. Every
 counter of a port is one series, by a rule (``place_of``), so that a new one needs no entry: what is dropped
-is ``vecwire_port_drops_total`` with the reason, everything else a metric of its own.
+is ``vecwire_port_drops_total`` with the stage and the reason, everything else a metric of its own. The highest
+that was seen is a gauge.
 
 Nothing is kept between two scrapes, and the library's global registry is left alone. A scrape asks the
 service from a thread of its own, which ``vecwire.service.state.Controlled`` allows.
@@ -20,11 +21,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from vecwire.service.state import CableState, Controlled, PortState, ServiceState, SwitchState
-from vecwire.wire.counters import MEANINGS
+from vecwire.wire.counters import DROPS, MAXIMA, MEANINGS
 
-DROPS = "vecwire_port_drops"
-_DROPPED = "dropped: "
-_DIRECTIONS = {"rx": "receive", "tx": "transmit"}
+DROPPED = "vecwire_port_drops"
+#: Where a frame is when something is counted of it, by the first word of the counter's name.
+_STAGES = {"rx": "receive", "switch": "switch", "tx": "transmit"}
 #: What the counters are called whose own name would not say it to somebody who sees that alone.
 _BETTER: dict[str, str] = {
     "rx_super": "receive_super_frames",
@@ -34,6 +35,14 @@ _BETTER: dict[str, str] = {
     "tx_joined": "transmit_joined_super_frames",
     "tx_merged": "transmit_merged_frames",
     "tx_held": "transmit_held_frames",
+    "rx_most": "receive_most_frames",
+    "tx_most": "transmit_most_packets",
+    "tx_held_most": "transmit_most_held_frames",
+    "switch_flooded": "switch_flooded_frames",
+    "switch_copies": "switch_flooded_copies",
+    "switch_learned": "switch_learned_addresses",
+    "switch_moved": "switch_moved_addresses",
+    "switch_unlearned": "switch_unlearned_addresses",
     "unreachable": "unreachable_reports",
     "lost": "losses",
     "recovered": "recoveries",
@@ -57,13 +66,13 @@ class Place:
 
 def place_of(counter: str) -> Place:
     """Where a counter of ``vecwire.wire.counters.MEANINGS`` is among the metrics."""
-    side, _, rest = counter.partition("_")
-    direction = _DIRECTIONS.get(side)
-    if direction is None:
+    first, _, rest = counter.partition("_")
+    stage = _STAGES.get(first)
+    if stage is None:
         return Place(f"vecwire_port_{_BETTER.get(counter, counter)}", {})
-    if MEANINGS.get(counter, "").startswith(_DROPPED):
-        return Place(DROPS, {"direction": direction, "reason": rest})
-    return Place(f"vecwire_port_{_BETTER.get(counter, f'{direction}_{rest}')}", {})
+    if counter in DROPS:
+        return Place(DROPPED, {"stage": stage, "reason": rest})
+    return Place(f"vecwire_port_{_BETTER.get(counter, f'{stage}_{rest}')}", {})
 
 
 def public(spec: str) -> str:
@@ -189,12 +198,13 @@ def _about_ports(ports: list[PortState], moment: float) -> Iterator[Metric]:
 
 
 def _counters(ports: list[PortState]) -> Iterator[Metric]:
-    families: dict[str, CounterMetricFamily] = {}
+    families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
     for counter, meaning in MEANINGS.items():
         place = place_of(counter)
         if place.family not in families:
-            about = "frames dropped, by reason" if place.family == DROPS else meaning
-            families[place.family] = CounterMetricFamily(
+            about = "frames dropped, by stage and reason" if place.family == DROPPED else meaning
+            kind = GaugeMetricFamily if counter in MAXIMA else CounterMetricFamily
+            families[place.family] = kind(
                 place.family, f"{about[0].upper()}{about[1:]}.", labels=["port", *place.labels]
             )
         for port in ports:
