@@ -107,8 +107,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Each port, and whether frames can move through it.",
             (
                 (
-                    f"vecwire_port_up{{{OF_PORT}}} * on (job, instance, port) group_left "
-                    f"(transport, joined, spec) vecwire_port_info{{{OF_PORT}}}",
+                    (
+                        f"vecwire_port_up{{{OF_PORT}}} * on (job, instance, port) group_left "
+                        f"(transport, joined, spec) vecwire_port_info{{{OF_PORT}}}"
+                    ),
                     "",
                 ),
             ),
@@ -121,7 +123,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((f"vecwire_port_up{{{OF_PORT}}}", "{{port}}"),),
             full=1,
         ),
-        Panel("Bits", "Sent below the axis; encapsulation not counted.", both("octets", times=" * 8"), unit="bps"),
+        Panel(
+            "Bits",
+            "Sent below the axis; encapsulation not counted.",
+            both("octets", times=" * 8"),
+            unit="bps",
+        ),
         Panel("Frames", "Sent below the axis; a super-frame is one.", both("frames"), unit="pps"),
         Panel(
             "Batch received",

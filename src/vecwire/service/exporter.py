@@ -10,6 +10,7 @@ import ipaddress
 import json
 import logging
 import socket
+import sys
 import threading
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,7 +19,6 @@ from socketserver import TCPServer, ThreadingMixIn
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from vecwire.errors import PortError, SpecError
@@ -60,24 +60,27 @@ class Address:
         Raises:
             SpecError: the text is none of these.
         """
-        host, colon, port = text.strip().rpartition(":")
-        bare = host.removeprefix("[").removesuffix("]")
-        bracketed = host == f"[{bare}]"
-        try:
-            if not (port.isascii() and port.isdigit() and int(port) <= 0xFFFF):
-                raise ValueError
-            address = ipaddress.ip_address(bare or LOOPBACK)
-            if (address.version == 6) != bracketed or (colon and host == "[]"):
-                raise ValueError
-        except ValueError:
+        host, _, port = text.strip().rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        address = _ip_address(host[1:-1] if bracketed else host or LOOPBACK)
+        number = int(port) if port.isascii() and port.isdigit() else -1
+        if address is None or (address.version == 6) != bracketed or not 0 <= number <= 0xFFFF:
             raise SpecError(
                 f"metrics cannot be served at {text!r}: not {_ALLOWED}",
                 option="metrics",
                 given=text,
                 allowed=_ALLOWED,
                 suggestion=f"[{host}]:{port}" if ":" in host and not bracketed else None,
-            ) from None
-        return cls(str(address), int(port))
+            )
+        return cls(str(address), number)
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a text is; None where it is none."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 class _Server(ThreadingMixIn, TCPServer):
@@ -90,7 +93,7 @@ class _Server(ThreadingMixIn, TCPServer):
 
     def __init__(self, service: Controlled, address: Address) -> None:
         self.service = service
-        self.registry: CollectorRegistry = registry_of(service)
+        self.registry = registry_of(service)
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         self._connections: set[Any] = set()
         self._lock = threading.Lock()
@@ -131,7 +134,7 @@ class _Server(ThreadingMixIn, TCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  (the base's signature)
         """Notes that a connection broke."""
-        logger.debug("metrics: a connection broke", exc_info=True)
+        logger.debug("metrics: a connection broke", exc_info=sys.exception())
 
     def end(self) -> None:
         """Takes no more connections, and ends those that there are; called while it serves."""
@@ -155,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
     pages: ClassVar[dict[str, str]] = {"/metrics": "_metrics", "/healthz": "_health"}
 
-    def do_GET(self) -> None:  # noqa: N802  (the base's name)
+    def do_GET(self) -> None:
         """Answers with the page, or says that there is none."""
         page = self.pages.get(self.path.partition("?")[0])
         if page is None:

@@ -41,7 +41,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def one_line(text: str) -> str:
-    """The text in one line: breaks are written as ``\\n``, what would move a terminal's cursor as ``\\x1b``."""
+    r"""The text in one line: breaks are written as ``\n``, what would move a cursor as ``\x1b``."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
     )
@@ -237,7 +237,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
     def report(self) -> None:
-        """Writes what was held back and may be told by now; of use now and then in a service that is silent."""
+        """Writes what was held back and may be told by now; of use in a service that is silent."""
         self.acquire()
         try:
             for each in self._limit.due():

@@ -3,8 +3,8 @@
 Names follow Prometheus's conventions (https://prometheus.io/docs/practices/naming/): ``vecwire_``, what it is
 about, what is counted, its unit, ``_total`` for counters. Octets are called octets, as everywhere here. Every
 counter of a port is one series, by a rule (``place_of``), so that a new one needs no entry: what is dropped
-is ``vecwire_port_drops_total`` with the stage and the reason, everything else a metric of its own. The highest
-that was seen is a gauge.
+is ``vecwire_port_drops_total`` with the stage and the reason, everything else a metric of its own. The
+highest that was seen is a gauge.
 
 Nothing is kept between two scrapes, and the library's global registry is left alone. A scrape asks the
 service from a thread of its own, which ``vecwire.service.state.Controlled`` allows.
@@ -115,7 +115,9 @@ def registry_of(service: Controlled) -> CollectorRegistry:
     return registry
 
 
-def _gauge(name: str, about: str, labels: Iterable[str], samples: Iterable[tuple[list[str], float]]) -> Metric:
+def _gauge(
+    name: str, about: str, labels: Iterable[str], samples: Iterable[tuple[list[str], float]]
+) -> Metric:
     """A gauge with a sample for each row of labels' values."""
     family = GaugeMetricFamily(name, about, labels=list(labels))
     for values, value in samples:
@@ -140,7 +142,11 @@ def _about_service(state: ServiceState, moment: float) -> Iterator[Metric]:
         [{"version": state.version, "python": platform.python_version()}],
     )
     for name, about, value in (
-        ("start_time_seconds", "When the service started, in seconds since the epoch.", moment - state.uptime),
+        (
+            "start_time_seconds",
+            "When the service started, in seconds since the epoch.",
+            moment - state.uptime,
+        ),
         ("workers", "Threads that move frames.", state.workers),
         ("ports", "Ports that the service holds.", state.ports),
         ("ports_up", "Ports that frames can move through now.", state.up),

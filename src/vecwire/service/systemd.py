@@ -61,7 +61,7 @@ class Notifier:
         return self._send("READY=1", *_status(status))
 
     def reloading(self, status: str = "") -> bool:
-        """Tells that the configuration is being applied anew; ``ready`` must follow. Whether that was sent."""
+        """Tells that the file is being applied anew; ``ready`` must follow. Whether that was sent."""
         return self._send("RELOADING=1", f"MONOTONIC_USEC={self._clock()}", *_status(status))
 
     def stopping(self, status: str = "") -> bool:

@@ -1,6 +1,6 @@
 """The service's unit for systemd: the file of the package, with the paths of this installation."""
 
-import shlex
+import re
 import sys
 from importlib import resources
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 NAME = "vecwire.service"
 PROGRAM = "/usr/bin/vecwire"
 CONFIG = "/etc/vecwire/vecwire.toml"
+_PLAIN = re.compile(r"[\w/.+@:-]+")
 
 
 def unit_text(program: str | None = None, config: str = CONFIG) -> str:
@@ -21,20 +22,23 @@ def unit_text(program: str | None = None, config: str = CONFIG) -> str:
     Raises:
         ValueError: if a path is not absolute: systemd takes no other.
     """
-    program = program or _own_program()
+    program = program or own_program()
     for path in (program, config):
         if not Path(path).is_absolute():
             raise ValueError(f"{path} is not an absolute path")
     text = resources.files("vecwire.service").joinpath(NAME).read_text(encoding="utf-8")
-    before, after = (f"{a} run {b}" for a, b in ((PROGRAM, CONFIG), (_word(program), _word(config))))
-    return text.replace(before, after)
+    # In what follows the program, "$" begins a variable.
+    command = f"{_word(program)} run {_word(config).replace('$', '$$')}"
+    return text.replace(f"{PROGRAM} run {CONFIG}", command)
 
 
-def _own_program() -> str:
+def own_program() -> str:
+    """The path of the command beside this interpreter, or else where distributions have it."""
     beside = Path(sys.executable).with_name("vecwire")
     return str(beside) if beside.exists() else PROGRAM
 
 
 def _word(path: str) -> str:
-    """A path as one word of ExecStart (systemd.service(5)), where ``%`` and ``$`` mean something."""
-    return shlex.quote(path).replace("%", "%%").replace("$", "$$")
+    """A path as one word of ExecStart (systemd.service(5)), where ``%`` begins a specifier."""
+    escaped = path.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
+    return path if _PLAIN.fullmatch(path) else f'"{escaped}"'

@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from peers.told import Told, port_state
 from vecwire.service.dashboard import WIDTH, dashboard, text
@@ -40,7 +40,9 @@ def labels() -> dict[str, set[str]]:
 def queries(board: dict[str, Any]) -> list[str]:
     """Every query of a dashboard, of panels and of variables."""
     panels = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
-    return panels + [each["query"]["query"] for each in board["templating"]["list"] if each["type"] == "query"]
+    return panels + [
+        each["query"]["query"] for each in board["templating"]["list"] if each["type"] == "query"
+    ]
 
 
 def test_the_file_is_what_the_table_says(shipped: dict[str, Any]) -> None:
@@ -88,14 +90,16 @@ def test_panels_have_numbers_and_places_of_their_own(shipped: dict[str, Any]) ->
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= WIDTH
         cells = {
-            (place["x"] + column, place["y"] + row) for column in range(place["w"]) for row in range(place["h"])
+            (place["x"] + column, place["y"] + row)
+            for column in range(place["w"])
+            for row in range(place["h"])
         }
         assert not cells & covered, panel["title"]
         covered |= cells
 
 
 def test_every_panel_says_what_to_make_of_it(shipped: dict[str, Any]) -> None:
-    """Each has a title, a description and at least one query; queries of a panel have letters of their own."""
+    """Each has a title, a description and queries, which have letters of their own."""
     for panel in shipped["panels"]:
         assert panel["title"]
         if panel["type"] != "row":

@@ -47,7 +47,7 @@ def get(where: Exporter, path: str, **headers: str) -> tuple[int, str, str]:
     """The status, the type and the text of what is answered."""
     request = urllib.request.Request(f"http://{where.address}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 the same
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -226,8 +226,10 @@ def test_addresses_are_read(text: str, host: str, port: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", "host", "host:9477", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:9477", "[]:9477"]
-    + ["[127.0.0.1]:9477", "127.0.0.1:9477:1", "127.0.0.1:٣", "1.2.3:9477"],
+    [
+        *("", ":", "host", "host:9477", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:9477"),
+        *("[]:9477", "[127.0.0.1]:9477", "127.0.0.1:9477:1", "127.0.0.1:٣", "1.2.3:9477", "[::1:9477"),
+    ],
 )
 def test_what_is_no_address_is_told(text: str) -> None:
     """The error says what was given and what is allowed."""
