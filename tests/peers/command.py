@@ -47,7 +47,7 @@ def reachable(argv: Sequence[str], *, tun: bool = False) -> list[str]:
     lines = [
         "set -e",
         "mount -t tmpfs -o mode=755,dev tmpfs /mnt",
-        *_uncover(),
+        *uncover(),
         "mknod -m 666 /mnt/tun c 10 200" if tun else "install -m 600 /dev/null /mnt/tun",
         "mount --bind /mnt/tun /dev/net/tun",
         "cd /",
@@ -63,7 +63,7 @@ def users_may_have_namespaces() -> bool:
     return subprocess.run(argv, capture_output=True, check=False, timeout=30).returncode == 0
 
 
-def _uncover() -> Iterator[str]:
+def uncover() -> Iterator[str]:
     """The commands that make what a test needs reachable for everyone, and nothing else beside it."""
     package = Path(vecwire.__file__).resolve().parent
     needed = {Path(sys.prefix), Path(sys.base_prefix), package.parent}

@@ -20,12 +20,14 @@ def unit_text(program: str | None = None, config: str = CONFIG) -> str:
         config: the path of the service's file.
 
     Raises:
-        ValueError: if a path is not absolute: systemd takes no other.
+        ValueError: if a path is not absolute, or no text of one line: systemd takes no other.
     """
     program = program or own_program()
     for path in (program, config):
         if not Path(path).is_absolute():
             raise ValueError(f"{path} is not an absolute path")
+        if not path.isprintable():
+            raise ValueError(f"{path!r} does not fit in a line")
     text = resources.files("vecwire.service").joinpath(NAME).read_text(encoding="utf-8")
     # In what follows the program, "$" begins a variable.
     command = f"{_word(program)} run {_word(config).replace('$', '$$')}"

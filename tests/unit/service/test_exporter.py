@@ -88,7 +88,7 @@ def test_health_is_told(running: Exporter) -> None:
     assert json.loads(text) == {"status": "ok", "ports": 2, "up": 1}
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics/", "/metricsx", "/../etc/passwd", "//metrics"])
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/metricsx", "/../etc/passwd"])
 def test_there_is_nothing_else(running: Exporter, path: str) -> None:
     """Any other path is not found, and what is there is said."""
     status, _, text = get(running, path)
