@@ -62,7 +62,7 @@ def child(
     then: str | None = None,
     before: Collection[str] = (),
 ) -> dict[str, Any]:
-    """What a process tells that opens `spec`, keeps `capabilities` as `user`, and opens `then`, or the same."""
+    """What a process tells that opens `spec`, keeps `capabilities` as `user`, and opens it or `then`."""
     request = json.dumps([spec, then or spec, sorted(capabilities), user])
     done = namespace.run(reachable([*before, sys.executable, "-c", CHILD, request], tun=True))
     told: dict[str, Any] = json.loads(done.stdout)

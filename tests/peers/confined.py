@@ -3,11 +3,11 @@
 Each restriction of the unit is applied by what the kernel has for it, read from the unit's own text:
 
 - the user, the capability sets and no-new-privileges by setpriv(1);
-- the file system by a mount namespace: everything is read-only but the runtime directory and a /tmp of its own
-  (ProtectSystem=strict, PrivateTmp), homes are empty but for the interpreter (ProtectHome), and /dev has what
+- the file system by a mount namespace: everything is read-only but the runtime directory and a /tmp of its
+  own (ProtectSystem=strict, PrivateTmp), homes are empty but for the interpreter (ProtectHome), and /dev has what
   DevicePolicy=closed and DeviceAllow leave;
 - SystemCallFilter, SystemCallArchitectures, RestrictAddressFamilies, RestrictNamespaces and
-  MemoryDenyWriteExecute by one seccomp filter, with the same answers as systemd's: EPERM, EAFNOSUPPORT, ENOSYS.
+  MemoryDenyWriteExecute by one seccomp filter, with the answers of systemd's: EPERM, EAFNOSUPPORT, ENOSYS.
 
 What has no part here are the directives about what the service does not touch at all: clocks, logs, modules.
 """
@@ -32,14 +32,27 @@ from peers.unitfile import system_calls, words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RUNTIME = "/run/vecwire"
+#: Where a confined command may write, and where it finds its file: what RuntimeDirectory and
+#: ConfigurationDirectory make, below /mnt, so that nothing is made on the host.
+RUNTIME = "/mnt/run"
+CONFIG = "/mnt/vecwire.toml"
+_READ_ONLY = r"""
+findmnt -rno TARGET | grep -vE '^/(dev|proc|sys)(/|$)' | while read -r target; do
+  mount -o remount,bind,ro "$(printf %b "$target")" 2>/dev/null || true
+done
+"""
 _LOAD, _EQUAL, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x45, 0x54, 0x06  # linux/bpf_common.h
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data, linux/seccomp.h
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 _NAMESPACES = {
-    **{"cgroup": 0x02000000, "ipc": 0x08000000, "net": 0x40000000, "mnt": 0x00020000},
-    **{"pid": 0x20000000, "user": 0x10000000, "uts": 0x04000000},
+    "cgroup": 0x02000000,
+    "ipc": 0x08000000,
+    "net": 0x40000000,
+    "mnt": 0x00020000,
+    "pid": 0x20000000,
+    "user": 0x10000000,
+    "uts": 0x04000000,
 }  # linux/sched.h
 _WRITE, _EXECUTE = 2, 4  # PROT_WRITE, PROT_EXEC
 _DEVICES = {"null": "1 3", "zero": "1 5", "full": "1 7", "random": "1 8", "urandom": "1 9"}
@@ -59,8 +72,14 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def confined(argv: Sequence[str], directives: dict[str, list[str]]) -> list[str]:
-    """The command that runs `argv` under the restrictions of a unit's [Service] section."""
+def confined(argv: Sequence[str], directives: dict[str, list[str]], config: str = "") -> list[str]:
+    """The command that runs `argv` under the restrictions of a unit's [Service] section.
+
+    Args:
+        argv: a command.
+        directives: the section.
+        config: what the file CONFIG holds.
+    """
     filter_text = base64.b64encode(seccomp(directives)).decode()
     launcher = [sys.executable, "-c", _LAUNCHER, filter_text, *argv]
     lines = [
@@ -70,18 +89,16 @@ def confined(argv: Sequence[str], directives: dict[str, list[str]]) -> list[str]
         "mount -t tmpfs -o mode=755,dev tmpfs /mnt",
         *uncover(),
         *_devices(words(directives, "DeviceAllow")),
-        # As by systemd, what is mounted is read-only, each mount by itself; the writable ones come afterwards.
-        r"findmnt -rno TARGET | grep -vE '^/(dev|proc|sys)(/|$)' | "
-        r"while read -r target; do mount -o remount,bind,ro -- \"$(printf %b \"$target\")\" || true; done".replace(
-            '\\"', '"'
-        ),
-        "mount -t tmpfs -o mode=1777 tmpfs /tmp" if not _in_tmp() else "true",
+        f"printf %s {shlex.quote(config)} > {CONFIG}; chmod 644 {CONFIG}",
+        f"mkdir {RUNTIME}",
+        # As by systemd, each mount is made read-only by itself; those that are not come afterwards.
+        _READ_ONLY,
+        *([] if _in_tmp() else ["mount -t tmpfs -o mode=1777 tmpfs /tmp"]),
         f"mount -t tmpfs -o mode=755,uid={NOBODY},gid={NOBODY} tmpfs {RUNTIME}",
         "cd /",
         f"exec {shlex.join([*_setpriv(directives), *launcher])}",
     ]
-    # The runtime directory is a mount point that must be there before all is read-only.
-    return ["unshare", "--mount", "--", "sh", "-c", "\n".join([f"mkdir -p {RUNTIME}", *lines])]
+    return ["unshare", "--mount", "--", "sh", "-c", "\n".join(lines)]
 
 
 def seccomp(directives: dict[str, list[str]]) -> bytes:
@@ -108,10 +125,7 @@ def seccomp(directives: dict[str, list[str]]) -> bytes:
     if directives["MemoryDenyWriteExecute"] == ["yes"]:
         both = struct.pack("=HBBI", _AND, 0, 0, _WRITE | _EXECUTE)
         checks["mmap"] = (
-            _load(_argument(2))
-            + both
-            + _when(_EQUAL, _WRITE | _EXECUTE, then=_fail(errno.EPERM))
-            + _allow()
+            _load(_argument(2)) + both + _when(_EQUAL, _WRITE | _EXECUTE, then=_fail(errno.EPERM)) + _allow()
         )
         checks["mprotect"] = checks["pkey_mprotect"] = _any_bit_fails(2, _EXECUTE)
     parts += [_when(_EQUAL, numbers[name], then=check) for name, check in checks.items() if name in numbers]

@@ -26,7 +26,7 @@ def words(directives: dict[str, list[str]], name: str) -> list[str]:
 
 
 def system_calls(directives: dict[str, list[str]]) -> set[str]:
-    """The system calls that a section's SystemCallFilter= allows, its groups as systemd on this host has them.
+    """The system calls that a section's SystemCallFilter= allows, groups as systemd on this host has them.
 
     The first line says that it is a list of what is allowed; each line adds, or takes away behind ``~``
     (systemd.exec(5)). What @default has is always allowed.

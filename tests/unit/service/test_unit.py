@@ -1,4 +1,4 @@
-"""The unit for systemd: its directives are known, it closes what is not used, and opens what transports take."""
+"""The unit for systemd: its directives are known, and what it leaves open is what transports take."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_systemd_complains_of_what_it_does_not_know(tmp_path: Path) -> None:
 
 @pytest.mark.needs("systemd-analyze")
 def test_its_exposure_is_low(tmp_path: Path) -> None:
-    """systemd's own judgement: no more is open than what has its reason above."""
+    """Systemd's own judgement: no more is open than what has its reason above."""
     path = written(tmp_path, UNIT)
     judged = analyze(
         "security", "--offline=yes", f"--threshold={MOST_EXPOSURE * 10:.0f}", "--json=short", path
@@ -128,7 +128,9 @@ def test_capabilities_are_those_that_transports_take() -> None:
 def test_address_families_are_those_that_transports_take() -> None:
     """And netlink, by which the service learns of links."""
     assert set(FAMILIES) == set(SPEC_CLASSES)
-    assert set(words(SERVICE, "RestrictAddressFamilies")) == set[str]().union(*FAMILIES.values()) | {"AF_NETLINK"}
+    assert set(words(SERVICE, "RestrictAddressFamilies")) == set[str]().union(*FAMILIES.values()) | {
+        "AF_NETLINK"
+    }
 
 
 def test_the_tun_device_is_there() -> None:
@@ -211,7 +213,7 @@ def test_paths_are_one_word(path: str, word: str) -> None:
 @pytest.mark.parametrize("path", ["vecwire.toml", "", "/etc/a\nExecStart=/bin/sh"])
 def test_other_paths_are_refused(path: str) -> None:
     """A path that is not absolute, or that would begin another line."""
-    with pytest.raises(ValueError, match="path|line"):
+    with pytest.raises(ValueError, match=r"path|line"):
         unit_text(PROGRAM, path)
 
 
@@ -227,7 +229,9 @@ def test_the_command_prints_it(tmp_path: Path) -> None:
     assert f" run {Path.cwd() / 'lab.toml'}\n" in relative.stdout
 
 
-def test_the_program_is_the_one_beside_the_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_is_the_one_beside_the_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a virtual environment it is that one's; elsewhere where distributions have it."""
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     assert own_program() == PROGRAM
