@@ -4,8 +4,8 @@ Each restriction of the unit is applied by what the kernel has for it, read from
 
 - the user, the capability sets and no-new-privileges by setpriv(1);
 - the file system by a mount namespace: everything is read-only but the runtime directory and a /tmp of its
-  own (ProtectSystem=strict, PrivateTmp), homes are empty but for the interpreter (ProtectHome), and /dev has what
-  DevicePolicy=closed and DeviceAllow leave;
+  own (ProtectSystem=strict, PrivateTmp), homes are empty but for the interpreter (ProtectHome), and /dev
+  has what DevicePolicy=closed and DeviceAllow leave;
 - SystemCallFilter, SystemCallArchitectures, RestrictAddressFamilies, RestrictNamespaces and
   MemoryDenyWriteExecute by one seccomp filter, with the answers of systemd's: EPERM, EAFNOSUPPORT, ENOSYS.
 
