@@ -194,6 +194,8 @@ class Engine:
         """Called by the worker when a seat's channel is lost."""
         port = self._ports.get(index)
         if port is not None:
+            port.note_change()
+            logger.info("%s: is down: %s", port.spec, port.why)
             self._keeper.lost(port, lambda: self._back(port))
         elif index in self._captures:
             capture = self._captures[index]

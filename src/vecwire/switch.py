@@ -223,8 +223,25 @@ class Switch:
 
     @property
     def capacity(self) -> int:
-        """How many addresses are known at the most."""
+        """How many addresses are known at the most; what is known is learned anew when this is set."""
         return self._table.capacity
+
+    @capacity.setter
+    def capacity(self, addresses: int) -> None:
+        table = Table(addresses, age=self._age, seed=secrets.randbits(128))
+
+        def exchange() -> None:
+            self._table = table
+            self._bridge.use(table)
+            for port in self._numbers:
+                self._configure(port)
+
+        self._engine.do(exchange)
+
+    @property
+    def known(self) -> int:
+        """How many addresses are known now."""
+        return self._engine.do(lambda: self._table.count(time.monotonic_ns()))
 
     def membership(self, port: TransportPort) -> Membership:
         """How a port takes part.

@@ -1,5 +1,6 @@
 """``vecwire run``: the service, from a file; ``--check`` only judges the file."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,11 +9,15 @@ import typer
 
 from vecwire.cli._common import DurationOption, ExitCode, JsonOption, VerboseOption
 from vecwire.cli._completion import complete_file
+from vecwire.cli._counters import as_object, info_object, table_lines
 from vecwire.cli._output import print_json, print_line
+from vecwire.cli._running import warn
 from vecwire.errors import ConfigError, Fault
+from vecwire.meter import Rates, Reading
 
 if TYPE_CHECKING:
     from vecwire.service.config import Examined
+    from vecwire.service.service import Service
 
 HELP = """
 Run ports, cables and switches from a file, until it is told to end.
@@ -30,6 +35,10 @@ The file is TOML. docs/service.md has all its tables and keys:
 With --check the file is only judged: nothing is opened. All errors are told at once, each with its line, its
 key and what to do; with --json as one object. --schema prints the JSON schema by which an editor completes
 and checks the file.
+
+It prints "ready" once frames flow, and the counters of all ports when it ends: after --duration, on Ctrl-C
+or on SIGTERM. SIGHUP, or "vecwire ctl reload", applies only what has changed in the file: a port that is the
+same loses no frame. Ports whose interface, namespace or peer is not there are waited for.
 
 Options go before the keys of [service] of the same name.
 
@@ -80,7 +89,7 @@ def command(
     ] = None,
     duration: DurationOption = None,
     json: JsonOption = False,
-    verbose: VerboseOption = 0,  # noqa: ARG001 # its callback does the work
+    verbose: VerboseOption = 0,
 ) -> None:
     """Runs the service, or judges its file, or prints the file's schema.
 
@@ -98,18 +107,45 @@ def command(
     if check:
         _check(file, json=json)
         return
-    from vecwire.service.daemon import serve  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415
+    from vecwire.service.daemon import Settings, serve  # noqa: PLC0415
 
     serve(
         file,
-        json=json,
-        workers=workers,
-        metrics=metrics,
-        control=control,
-        user=user,
-        pin=pin,
-        duration=duration,
+        Settings(
+            workers=workers,
+            pin=pin,
+            control=control,
+            metrics=metrics,
+            user=user,
+            duration=duration,
+            level=logging.DEBUG if verbose else logging.INFO,
+        ),
+        ready=lambda service: _say_ready(service, json=json),
+        ended=lambda service: _say_end(service, json=json),
     )
+
+
+def _say_ready(service: "Service", *, json: bool) -> None:
+    if json:
+        ports = [{"name": name, **info_object(port.info)} for name, port in service.ports.items()]
+        print_json({"event": "ready", "ports": ports})
+        return
+    for port in service.ports.values():
+        warn(port.info, json=False)
+    print_line("ready")
+
+
+def _say_end(service: "Service", *, json: bool) -> None:
+    seconds = service.status().uptime
+    readings = [
+        Reading(name, port.info, port.stats, Rates.of(port.stats, seconds))
+        for name, port in service.ports.items()
+    ]
+    if json:
+        ports = [as_object(reading) for reading in readings]
+        print_json({"event": "end", "seconds": round(seconds, 3), "ports": ports})
+    else:
+        print_line("\n".join(table_lines(readings, average=True)))
 
 
 def _check(file: Path, *, json: bool) -> None:

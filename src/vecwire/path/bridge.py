@@ -490,13 +490,15 @@ class Bridge:
     room: uint32_t
 
     def __init__(self, table: Table) -> None:
-        if self.table is not None:
-            raise ValueError("a bridge is made once")
-        self.table = table
-        self.plane.fdb = cython.address(self.table.fdb)
+        self.use(table)
 
     def __dealloc__(self) -> None:
         free(self.plane.members)
+
+    def use(self, table: Table) -> None:
+        """Goes on with another table; bounds are to be set anew by ``configure``."""
+        self.table = table
+        self.plane.fdb = cython.address(self.table.fdb)
 
     def add(self, seat: cython.pointer[Seat], capacity: uint32_t) -> cython.int:
         """Gives a seat a number: a transparent port of the bridge, until ``configure`` says more."""
@@ -568,7 +570,7 @@ class Bridge:
         member.horizon = horizon
         member.flood_gap = SECOND // cython.cast(uint64_t, flood_rate) if flood_rate else 0
         member.flood_due = 0
-        self.table.set_bound(number, addresses)
+        self.table.set_bound(number, min(addresses, self.table.capacity))
         self._look()
 
     def _look(self) -> None:

@@ -54,6 +54,7 @@ class TransportPort:
         self._timer: Timer | None = None
         self._retry_at = 0.0
         self._trouble: str | None = None
+        self._changed = time.monotonic()
         try:
             self._opened: Opened = self._open()
         except PortError as error:
@@ -123,6 +124,7 @@ class TransportPort:
             self.channel.let_go()
         if back:
             self.channel.recovered()
+            self.note_change()
             logger.info("%s: is back", self.spec)
         return back
 
@@ -171,6 +173,15 @@ class TransportPort:
             if moment >= self._retry_at or self.channel.wake_fd >= 0:
                 self._retry_at = moment + RETRY_SECONDS
                 self.recover()
+
+    def note_change(self) -> None:
+        """Notes that the port went up or down just now."""
+        self._changed = time.monotonic()
+
+    @property
+    def since(self) -> float:
+        """How long the port has been up, or has not been, in seconds."""
+        return time.monotonic() - self._changed
 
     @property
     def why(self) -> str | None:

@@ -1,0 +1,180 @@
+"""The process around a service: signals, the control socket, metrics, systemd, and privileges.
+
+Theory of operation: everything is opened by one thread with all privileges: ports, the control socket, the
+address of the metrics. Then what is no longer needed is given up, and only then do threads begin. The main
+thread runs an event loop that waits for signals and clients; what takes longer runs in threads of its own.
+SIGHUP applies the file anew, SIGINT and SIGTERM end the service.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+
+from vecwire.errors import VecwireError
+from vecwire.service import logs, privileges
+from vecwire.service.config import Config, load
+from vecwire.service.control import Control
+from vecwire.service.exporter import Address, Exporter
+from vecwire.service.service import Service
+from vecwire.service.systemd import Notifier
+
+logger = logging.getLogger("vecwire.service")
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (*ENDING, signal.SIGHUP)
+#: Seconds that a worker may take to answer before the watchdog is not fed any more.
+LATE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says; it goes before the file.
+
+    Attributes:
+        workers: threads that move frames.
+        pin: whether each stays on a processor of its own.
+        control: the path of the control socket.
+        metrics: ADDR:PORT of the metrics.
+        user: the user to become.
+        duration: seconds after which to end; None is never.
+        level: the least level of what is logged.
+    """
+
+    workers: int | None = None
+    pin: bool = False
+    control: str | None = None
+    metrics: str | None = None
+    user: str | None = None
+    duration: float | None = None
+    level: int = logging.INFO
+
+
+def serve(
+    path: Path,
+    settings: Settings,
+    *,
+    ready: Callable[[Service], None],
+    ended: Callable[[Service], None],
+) -> None:
+    """Runs a service until a signal, the control socket or the duration ends it.
+
+    Args:
+        path: the file.
+        settings: what goes before the file.
+        ready: called once frames flow.
+        ended: called when they have stopped, before the ports are closed.
+
+    Raises:
+        ConfigError: if the file is wrong.
+        UnsupportedError: if this user may not, or this host cannot, do something that the file asks for.
+        PortError: if the control socket or the address of the metrics is not to be had.
+    """
+    config = load(path)
+    handler = logs.set_up(settings.level, as_json=config.service.log == "json")
+    try:
+        asyncio.run(_Process(path, config, settings, ready, ended).run())
+    finally:
+        handler.report()
+
+
+class _Process:
+    """One run of the service."""
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        settings: Settings,
+        ready: Callable[[Service], None],
+        ended: Callable[[Service], None],
+    ) -> None:
+        self._path = path
+        self._config = config
+        self._settings = settings
+        self._ready = ready
+        self._ended = ended
+        self._notifier = Notifier()
+        self._end = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Runs it from the first port to the last."""
+        loop = asyncio.get_running_loop()
+        told, wanted = self._config.service, self._settings
+        service = Service(
+            self._path,
+            workers=wanted.workers or told.workers,
+            pin=wanted.pin or told.pin,
+            poll=told.poll,
+            stop=lambda: loop.call_soon_threadsafe(self._end.set),
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            for each in ENDING:
+                loop.add_signal_handler(each, self._end.set)
+            loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload(service)))
+            stack.callback(service.close)
+            service.apply(self._config)
+            if control := wanted.control or told.control:
+                await stack.enter_async_context(Control(service, control))
+            exporter = None
+            if metrics := wanted.metrics or told.metrics:
+                exporter = Exporter(service, Address.parse(metrics))
+                stack.callback(exporter.stop)
+            self._drop_privileges()
+            # Signals are this thread's: those that begin from here on do not take them.
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            service.start()
+            if exporter is not None:
+                exporter.start()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            if self._notifier.watchdog_interval is not None:
+                self._begin(self._feed(service, self._notifier.watchdog_interval))
+            self._notifier.ready(_status(service))
+            self._ready(service)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._end.wait(), self._settings.duration)
+            self._notifier.stopping()
+            for task in self._tasks:
+                task.cancel()
+            self._ended(service)
+
+    def _drop_privileges(self) -> None:
+        """Gives up what opening the ports again does not take."""
+        specs = [port.parsed for port in self._config.ports.values()]
+        keep = privileges.needed(specs, force_buffers=privileges.buffers_are_limited())
+        now = privileges.keep(keep, self._settings.user or self._config.service.user)
+        kept = ", ".join(sorted(now.effective)) or "no capability"
+        logger.info("goes on as user %d with %s", now.user, kept)
+
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload(self, service: Service) -> None:
+        """Applies the file anew; a wrong one changes nothing."""
+        self._notifier.reloading()
+        try:
+            await asyncio.to_thread(service.reload)
+        except VecwireError as error:
+            logger.error("not reloaded: %s", error)  # noqa: TRY400 # the error explains itself
+        self._notifier.ready(_status(service))
+
+    async def _feed(self, service: Service, interval: float) -> None:
+        """Tells systemd that the service is alive, as long as every worker answers."""
+        while True:
+            try:
+                await asyncio.wait_for(asyncio.to_thread(service.answer), LATE)
+                self._notifier.watchdog()
+            except TimeoutError:
+                logger.error("a worker does not answer")  # noqa: TRY400 # nothing is known but that
+            await asyncio.sleep(interval)
+
+
+def _status(service: Service) -> str:
+    state = service.status()
+    return f"{state.up} of {state.ports} ports up"

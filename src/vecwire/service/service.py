@@ -1,0 +1,413 @@
+"""The service: ports, cables and switches by their names, as a file says, changed while frames move.
+
+Theory of operation: ``apply`` compares the configuration in force with another and carries out the
+difference, in the order that ``vecwire.service.plan`` gives. New ports are opened before anything else is
+touched, so that what this host refuses leaves everything as it was. What the difference does not name is not
+touched. One change is made at a time; whoever only asks waits for nobody.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vecwire.engine import Engine
+from vecwire.errors import PortError, UnsupportedError
+from vecwire.keeper import Keeper
+from vecwire.service import edit
+from vecwire.service.config import Config, horizons, load, memberships
+from vecwire.service.plan import Plan, difference
+from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
+from vecwire.spec.text import nearest
+from vecwire.switch import Cable, Membership, Switch
+from vecwire.transports import TransportPort, open_port
+
+if TYPE_CHECKING:
+    from vecwire.port import PortStats
+
+logger = logging.getLogger("vecwire.service")
+
+T = TypeVar("T")
+
+
+class Service:
+    """Holds what a file describes, and does what it is asked; see ``vecwire.service.state.Controlled``.
+
+    Args:
+        path: the file, for ``reload``.
+        workers: how many threads move frames; cables and switches are spread over them.
+        pin: whether each worker stays on a processor of its own.
+        poll: microseconds for which a worker looks again before it sleeps.
+        stop: called when the service is asked to end.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        workers: int = 1,
+        pin: bool = False,
+        poll: int = 0,
+        stop: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._path = path
+        self._ask_to_stop = stop
+        self._keeper = Keeper()
+        processors = sorted(os.sched_getaffinity(0))
+        self._engines = [
+            Engine(
+                poll=poll,
+                cpu=processors[number % len(processors)] if pin else None,
+                name=f"vecwire-worker{number}",
+                keeper=self._keeper,
+            )
+            for number in range(workers)
+        ]
+        self._config = Config()
+        self._horizons: dict[str, int] = {}
+        self._ports: dict[str, TransportPort] = {}
+        self._cables: dict[str, Cable] = {}
+        self._switches: dict[str, Switch] = {}
+        self._homes: dict[str, int] = {}
+        self._zeros: dict[str, PortStats] = {}
+        self._change = threading.RLock()
+        self._started = time.monotonic()
+        self._reloads = 0
+
+    # Its life.
+
+    def start(self) -> None:
+        """Begins to move frames; returns once they flow."""
+        for engine in self._engines:
+            engine.start()
+
+    def answer(self) -> None:
+        """Returns once every worker has answered."""
+        for engine in self._engines:
+            engine.do(lambda: None)
+
+    def close(self) -> None:
+        """Ends everything and gives everything back."""
+        with self._change:
+            for engine in self._engines:
+                engine.stop()
+            self._keeper.close()
+            for cable in self._cables.values():
+                cable.stop()
+            for switch in self._switches.values():
+                switch.stop()
+            for port in self._ports.values():
+                port.close()
+            self._cables.clear()
+            self._switches.clear()
+            self._homes.clear()
+
+    def apply(self, config: Config) -> Plan:
+        """Makes the service what a configuration says, and touches nothing that stays the same.
+
+        Returns:
+            What was done.
+
+        Raises:
+            UnsupportedError: if this user may not, or this host cannot, open a port; a new one then leaves
+                everything as it was, and one that changed keeps its old spec.
+        """
+        with self._change:
+            plan = difference(self._config, config)
+            opened = self._open_new(plan, config)
+            for cable in plan.end_cables:
+                self._cables.pop(cable).stop()
+                del self._homes[f"cable {cable}"]
+            for seat in plan.leave:
+                self._switches[seat.switch].remove(self._ports[seat.port])
+            for switch in plan.end_switches:
+                self._switches.pop(switch).stop()
+                del self._homes[f"switch {switch}"]
+            for name in plan.close:
+                self._ports.pop(name).close()
+                self._zeros.pop(name, None)
+            config, refused = self._open_changed(plan, config, opened)
+            self._ports = {name: opened.get(name) or self._ports[name] for name in config.ports}
+            self._horizons = horizons(config, self._horizons)
+            self._join(plan, config)
+            self._config = config
+        if refused is not None:
+            raise refused
+        return plan
+
+    @staticmethod
+    def _open_new(plan: Plan, config: Config) -> dict[str, TransportPort]:
+        """Opens the ports of new names; gives them back if one of them cannot be opened here."""
+        opened: dict[str, TransportPort] = {}
+        try:
+            for name in plan.open:
+                if name not in plan.close:
+                    opened[name] = open_port(config.port(name).parsed, patient=True)
+        except BaseException:
+            for port in opened.values():
+                port.close()
+            raise
+        return opened
+
+    def _open_changed(
+        self, plan: Plan, config: Config, opened: dict[str, TransportPort]
+    ) -> tuple[Config, UnsupportedError | None]:
+        """Opens the ports whose specs changed, after the old ones: both may want the same name."""
+        refused: UnsupportedError | None = None
+        for name in plan.open:
+            if name in opened:
+                continue
+            try:
+                opened[name] = open_port(config.port(name).parsed, patient=True)
+            except UnsupportedError as error:
+                logger.warning("%s: keeps its old spec: %s", name, error)
+                refused = error
+                old = config.port(name).model_copy(update={"spec": self._config.port(name).spec})
+                config = config.model_copy(update={"ports": {**config.ports, name: old}})
+                opened[name] = open_port(old.parsed, patient=True)
+        return config, refused
+
+    def _join(self, plan: Plan, config: Config) -> None:
+        """Does the second half of a plan: what begins, and what goes on otherwise."""
+        for name in plan.make_switches:
+            wanted = config.switches[name]
+            engine = self._engines[self._settle(f"switch {name}")]
+            self._switches[name] = Switch(age=wanted.age, addresses=wanted.addresses, engine=engine).start()
+        for change in plan.change_switches:
+            switch = self._switches[change.name]
+            switch.age = change.age
+            if switch.capacity != change.addresses:
+                switch.capacity = change.addresses
+        members = {
+            name: Membership(**given)  # type: ignore[arg-type]  # what memberships promises
+            for name, given in memberships(config, self._horizons).items()
+        }
+        for seat in plan.join:
+            self._switches[seat.switch].add(self._ports[seat.port], members[seat.port])
+        for name, switch in self._switches.items():
+            for port in config.switches[name].ports:
+                if port in plan.change:
+                    switch.change(self._ports[port], members[port])
+        for name in plan.start_cables:
+            first, second = (self._ports[end] for end in config.cables[name])
+            engine = self._engines[self._settle(f"cable {name}")]
+            self._cables[name] = Cable(first, second, engine=engine).start()
+        self._switches = {name: self._switches[name] for name in config.switches}
+        self._cables = {name: self._cables[name] for name in config.cables}
+
+    def _settle(self, what: str) -> int:
+        """Chooses the worker for a cable or a switch: the one with the fewest so far."""
+        homes = list(self._homes.values())
+        self._homes[what] = min(range(len(self._engines)), key=homes.count)
+        return self._homes[what]
+
+    @property
+    def ports(self) -> Mapping[str, TransportPort]:
+        """The ports by their names, as they are now."""
+        return dict(self._ports)
+
+    # What it tells: from any thread, waiting for no change.
+
+    def status(self) -> ServiceState:
+        """The service as a whole."""
+        ports = list(self._ports.values())
+        return ServiceState(
+            version=_version(),
+            pid=os.getpid(),
+            config=str(self._path),
+            uptime=time.monotonic() - self._started,
+            workers=len(self._engines),
+            ports=len(ports),
+            up=sum(port.info.up for port in ports),
+            reloads=self._reloads,
+        )
+
+    def port_states(self, name: str | None = None) -> list[PortState]:
+        """The ports in the order of the file; with ``name`` that one alone.
+
+        Raises:
+            PortError: if there is none of that name.
+        """
+        if name is not None:
+            return [self._port_state(name, self._port(name), self._config)]
+        config = self._config
+        return [self._port_state(each, port, config) for each, port in list(self._ports.items())]
+
+    def _port_state(self, name: str, port: TransportPort, config: Config) -> PortState:
+        info, joined = port.info, config.joined(name)
+        stats, zero = port.stats, self._zeros.get(name)
+        told = config.ports.get(name)
+        return PortState(
+            name=name,
+            spec=info.spec,
+            transport=info.transport,
+            up=info.up,
+            since=port.since,
+            why=port.why,
+            joined=joined,
+            worker=None if joined is None else self._homes.get(joined),
+            mtu=info.mtu,
+            overhead=info.overhead,
+            offloads=list(info.offloads),
+            refused=dict(info.refused),
+            vlan=None if told is None else told.vlan,
+            tagged=[] if told is None else sorted(told.tagged),
+            horizon=None if told is None else told.horizon,
+            counters=dict((stats if zero is None else stats - zero).counters),
+        )
+
+    def switch_states(self) -> list[SwitchState]:
+        """The switches in the order of the file."""
+        config = self._config
+        return [
+            SwitchState(
+                name=name,
+                ports=list(config.switches[name].ports),
+                age=switch.age,
+                capacity=switch.capacity,
+                addresses=switch.known,
+                worker=self._homes[f"switch {name}"],
+            )
+            for name, switch in list(self._switches.items())
+            if name in config.switches
+        ]
+
+    def cable_states(self) -> list[CableState]:
+        """The cables in the order of the file."""
+        config = self._config
+        return [
+            CableState(name=name, ports=list(config.cables[name]), worker=self._homes[f"cable {name}"])
+            for name in list(self._cables)
+            if name in config.cables
+        ]
+
+    def stations(self, switch: str, port: str | None = None) -> list[StationState]:
+        """A switch's FDB; with ``port`` what was learned from that one alone.
+
+        Raises:
+            PortError: if there is no such switch or port.
+        """
+        wanted = None if port is None else self._port(port)
+        names = {each: name for name, each in list(self._ports.items())}
+        return [
+            StationState(mac=station.mac, vlan=station.vlan, port=names[station.port], idle=station.idle)
+            for station in self._switch(switch).fdb()
+            if station.port in names and wanted in {None, station.port}
+        ]
+
+    # What it is told.
+
+    def flush(self, switch: str, port: str | None = None) -> int:
+        """Forgets what a switch has learned, or what it has from one port; how many addresses.
+
+        Raises:
+            PortError: if there is no such switch or port.
+        """
+        with self._change:
+            return self._switch(switch).flush(None if port is None else self._port(port))
+
+    def reset(self, name: str | None = None) -> None:
+        """Has the counters shown start from zero again, of one port or of all; maxima stay.
+
+        Raises:
+            PortError: if there is no such port.
+        """
+        with self._change:
+            chosen = self._ports if name is None else {name: self._port(name)}
+            for each, port in chosen.items():
+                self._zeros[each] = port.stats
+
+    def reload(self) -> dict[str, list[str]]:
+        """Applies the difference between the file and what runs; what was added by hand goes.
+
+        Raises:
+            ConfigError: if the file is wrong.
+            UnsupportedError: if a port cannot be opened here.
+        """
+        with self._change:
+            plan = self.apply(load(self._path))
+            self._reloads += 1
+        summary = plan.summary()
+        counts = ", ".join(f"{len(names)} {what}" for what, names in summary.items() if names)
+        logger.info("%s: reloaded: %s", self._path, counts or "nothing in it")
+        for each in plan.restart:
+            logger.warning("service.%s: a restart is needed for %r", each.setting, each.wanted)
+        return summary
+
+    def add_port(self, name: str, options: Mapping[str, Any]) -> None:
+        """Opens a port and joins it; until the next reload.
+
+        Raises:
+            ConfigError: if an option is wrong, or the name is taken.
+            UnsupportedError: if it cannot be opened here.
+        """
+        with self._change:
+            self.apply(edit.with_port(self._config, name, options))
+
+    def remove_port(self, name: str) -> None:
+        """Takes a port out of what it is part of, and closes it; until the next reload.
+
+        Raises:
+            PortError: if there is no such port.
+        """
+        with self._change:
+            self.apply(edit.without_port(self._config, name))
+
+    def set_port(self, name: str, options: Mapping[str, Any]) -> None:
+        """Changes how a port takes part in its switch; until the next reload.
+
+        Raises:
+            PortError: if there is no such port.
+            ConfigError: if an option is wrong.
+        """
+        with self._change:
+            self.apply(edit.with_options(self._config, name, options))
+
+    def capture(self, port: str) -> int:
+        """Copies a port's frames, both ways; a SEQPACKET descriptor that gives one record a frame.
+
+        Raises:
+            PortError: if there is no such port, it is in no cable or switch, or it is captured already.
+        """
+        with self._change:
+            chosen = self._port(port)
+            home = self._homes.get(self._config.joined(port) or "")
+            if home is None:
+                raise PortError(
+                    f"the port {port} is in no cable or switch: no frames move there",
+                    remedy="join it first",
+                )
+            return self._engines[home].capture(chosen)
+
+    def stop(self) -> None:
+        """Asks the service to end; returns at once."""
+        self._ask_to_stop()
+
+    def _port(self, name: str) -> TransportPort:
+        return _found(self._ports, name, "port")
+
+    def _switch(self, name: str) -> Switch:
+        return _found(self._switches, name, "switch")
+
+
+def _found(among: Mapping[str, T], name: str, what: str) -> T:
+    if name not in among:
+        meant = nearest(name, list(among))
+        raise PortError(
+            f"there is no {what} named {name}",
+            remedy=f"did you mean {meant}?"
+            if meant
+            else "list them: vecwire ctl ports, vecwire ctl switches",
+        )
+    return among[name]
+
+
+def _version() -> str:
+    try:
+        return metadata.version("vecwire")
+    except metadata.PackageNotFoundError:
+        return "not installed"
