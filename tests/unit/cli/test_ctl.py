@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import subprocess
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +21,7 @@ from vecwire.cli.ctl import SUBCOMMANDS
 from vecwire.cli.ctl._capture import _layers
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
 
