@@ -30,7 +30,10 @@ LAYERS: dict[str, set[str]] = {
     "aio": {"errors", "wire", "spec", "path", "port", "transports"},
     "probe": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "meter": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
-    "service": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter"},
+    "service": {
+        *("errors", "wire", "spec", "path", "port", "transports", "keeper", "engine"),
+        *("switch", "meter"),
+    },
     "client": {"errors", "service"},
     "demo": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter", "probe"},
     "bench": {"errors", "wire", "spec", "path", "port", "transports", "switch"},

@@ -315,14 +315,8 @@ def _details(row: Row) -> list[Text]:
         ("mtu", f"{state.mtu} octets, and {state.overhead} around a frame"),
         ("offloads", ", ".join(state.offloads) or "none"),
         *(("refused", f"{what} ({why})") for what, why in state.refused.items()),
-        (
-            "received",
-            f"{quantity(rates.rx_frames, 'fr/s')}, {quantity(rates.rx_bits, 'bit/s')}, batches of {row.rx_batch:.1f}",
-        ),
-        (
-            "sent",
-            f"{quantity(rates.tx_frames, 'fr/s')}, {quantity(rates.tx_bits, 'bit/s')}, batches of {row.tx_batch:.1f}",
-        ),
+        ("received", _moved(rates.rx_frames, rates.rx_bits, row.rx_batch)),
+        ("sent", _moved(rates.tx_frames, rates.tx_bits, row.tx_batch)),
     ]
     lines = [Text.assemble((f"{name:<10}", "dim"), value) for name, value in pairs if value]
     lines += [Text(), Text(f"{'counter':<18}{'value':>16}{'a second':>10}  meaning", style="reverse")]
@@ -332,3 +326,7 @@ def _details(row: Row) -> list[Text]:
             style = "red" if name in DROPS else ""
             lines.append(Text(f"{name:<18}{value:>16,}{rate:>10}  {MEANINGS[name]}", style=style))
     return lines
+
+
+def _moved(frames: float, bits: float, batch: float) -> str:
+    return f"{quantity(frames, 'fr/s')}, {quantity(bits, 'bit/s')}, batches of {batch:.1f}"

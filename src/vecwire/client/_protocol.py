@@ -130,8 +130,8 @@ def _all_made(kind: type[T], given: Sequence[Mapping[str, Any]]) -> list[T]:
 class Conversation:
     """One connection's requests and responses, and the descriptors that came along.
 
-    Responses come in the order of the requests, and a connection that was left in the middle of one is closed:
-    so the next response is always the one that is waited for.
+    Responses come in the order of the requests, and a connection that was left in the middle of one is
+    closed: so the next response is always the one that is waited for.
     """
 
     def __init__(self) -> None:

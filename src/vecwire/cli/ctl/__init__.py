@@ -328,9 +328,9 @@ Examples:
         """
 Copy the frames of a port, both ways, while they go on moving.
 
-With -w they are written as pcap with nanoseconds, which Wireshark and tcpdump read; without it each is told in
-a line, with --json in an object. It ends after -c frames, or on Ctrl-C. What is read too slowly is left out
-of the copy; the port itself is never slowed down. A time is when the frame was read here.
+With -w they are written as pcap with nanoseconds, which Wireshark and tcpdump read; without it each is told
+in a line, with --json in an object. It ends after -c frames, or on Ctrl-C. What is read too slowly is left
+out of the copy; the port itself is never slowed down. A time is when the frame was read here.
 
 Examples:
 
