@@ -7,6 +7,7 @@ text that `vecwire run --unit` prints.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -129,7 +130,7 @@ class Lab:
             self.sockets = {"raw": self._listen("right0"), "inside": self._listen("right1")}
         with self.home.enter():
             for name in ("tap0", "tap1"):
-                wait_until(lambda name=name: _has(self.home, name), timeout=10, what=f"{name} is there")
+                wait_until(functools.partial(_has, self.home, name), timeout=10, what=f"{name} is there")
                 self.home.up(name)
             self.sockets |= {"tap": self._listen("tap0"), "hybrid": self._listen("tap1")}
             for name, spec in (

@@ -219,7 +219,7 @@ def test_other_paths_are_refused(path: str) -> None:
 
 @pytest.mark.parametrize("program", ["vecwire", '/opt/a"b', "/opt/it's", "/opt/a\\b"])
 def test_other_programs_are_refused(program: str) -> None:
-    """systemd would refuse them, when it is too late."""
+    """What systemd would refuse, when it is too late."""
     with pytest.raises(ValueError, match=r"path|program"):
         unit_text(program)
 
