@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import socket
 import sys
@@ -39,7 +40,7 @@ try:
             told["refused"] = dict(port.info.refused)
             told["up"] = port.info.up or port.info.transport == "bess"
 except vecwire.VecwireError as error:
-    told["error"] = type(error).__name__, str(error)
+    told["error"] = error.errno
 print(json.dumps(told))
 """
 
@@ -133,7 +134,7 @@ def test_nothing_is_kept_that_is_not_needed(kind: str, without: str) -> None:
     spec = SPECS[kind]
     with host(kind) as namespace:
         told = child(namespace, spec, needed([parse(spec)], force_buffers=False) - {without})
-    assert told["error"][0] == "UnsupportedError"
+    assert told["error"] in {errno.EPERM, errno.EACCES}
 
 
 def test_a_port_of_another_namespace_opens_again() -> None:
@@ -144,7 +145,7 @@ def test_a_port_of_another_namespace_opens_again() -> None:
         told = child(here, spec, needed([parse(spec)], force_buffers=False))
         assert "error" not in told
         told = child(here, spec, {"CAP_NET_RAW"})
-        assert told["error"][0] == "UnsupportedError"
+        assert told["error"] in {errno.EPERM, errno.EACCES}
 
 
 def test_large_buffers_are_had_again() -> None:
@@ -161,7 +162,7 @@ def test_only_what_is_kept_is_left() -> None:
         told = child(namespace, "", {"CAP_NET_RAW"}, then=SPECS["raw"])
         refused = child(namespace, "", {"CAP_NET_RAW"}, then=SPECS["tap"])
     assert told["up"]
-    assert refused["error"][0] == "UnsupportedError"
+    assert refused["error"] == errno.EPERM
     status, program = sets(told["self"]), sets(told["child"])
     for name in ("CapEff", "CapPrm", "CapBnd"):
         assert status[name] == mask({"CAP_NET_RAW"})
@@ -176,7 +177,7 @@ def test_root_without_capabilities_is_like_anybody() -> None:
     """Without another user everything is given up all the same, for programs too."""
     with host("raw") as namespace:
         told = child(namespace, "", (), user=None, then=SPECS["raw"])
-    assert told["error"][0] == "UnsupportedError"
+    assert told["error"] in {errno.EPERM, errno.EACCES}
     for status in (sets(told["self"]), sets(told["child"])):
         assert status["CapEff"] == status["CapPrm"] == status["CapBnd"] == mask(())
     assert sets(told["self"])["Uid"].split() == ["0"] * 4
@@ -191,7 +192,7 @@ def test_ambient_capabilities_are_reduced() -> None:
         told = child(namespace, SPECS["tap"], {"CAP_NET_RAW"}, user=None, then=SPECS["raw"], before=before)
         refused = child(namespace, SPECS["raw"], {"CAP_NET_RAW"}, user=None, then=SPECS["tap"], before=before)
     assert told["up"]
-    assert refused["error"][0] == "UnsupportedError"
+    assert refused["error"] == errno.EPERM
     status = sets(told["self"])
     assert status["CapEff"] == status["CapPrm"] == mask({"CAP_NET_RAW"})
     assert status["CapAmb"] == status["CapInh"] == mask(())

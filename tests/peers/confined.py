@@ -84,8 +84,6 @@ def confined(argv: Sequence[str], directives: dict[str, list[str]], config: str 
     launcher = [sys.executable, "-c", _LAUNCHER, filter_text, *argv]
     lines = [
         "set -e",
-        f"umask {directives['UMask'][0]}",
-        f"ulimit -n {directives['LimitNOFILE'][0]}",
         "mount -t tmpfs -o mode=755,dev tmpfs /mnt",
         *uncover(),
         *_devices(words(directives, "DeviceAllow")),
@@ -95,7 +93,7 @@ def confined(argv: Sequence[str], directives: dict[str, list[str]], config: str 
         _READ_ONLY,
         *([] if _in_tmp() else ["mount -t tmpfs -o mode=1777 tmpfs /tmp"]),
         f"mount -t tmpfs -o mode=755,uid={NOBODY},gid={NOBODY} tmpfs {RUNTIME}",
-        "cd /",
+        f"cd /; umask {directives['UMask'][0]}",
         f"exec {shlex.join([*_setpriv(directives), *launcher])}",
     ]
     return ["unshare", "--mount", "--", "sh", "-c", "\n".join(lines)]

@@ -12,7 +12,7 @@ def sections(text: str) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
     for line in text.replace("\\\n", " ").splitlines():
         if heading := re.fullmatch(r"\[(\w+)\]", line):
-            found[heading[1]] = section = defaultdict(list)
+            section = found.setdefault(heading[1], defaultdict(list))
         elif line and not line.startswith(("#", ";")):
             name, equals, value = line.partition("=")
             assert equals, line

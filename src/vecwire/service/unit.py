@@ -20,7 +20,8 @@ def unit_text(program: str | None = None, config: str = CONFIG) -> str:
         config: the path of the service's file.
 
     Raises:
-        ValueError: if a path is not absolute, or no text of one line: systemd takes no other.
+        ValueError: if systemd does not take a path: one that is not absolute, or no text of one line, or a
+            program's with quotes in it.
     """
     program = program or own_program()
     for path in (program, config):
@@ -28,6 +29,8 @@ def unit_text(program: str | None = None, config: str = CONFIG) -> str:
             raise ValueError(f"{path} is not an absolute path")
         if not path.isprintable():
             raise ValueError(f"{path!r} does not fit in a line")
+    if set(program) & set("\"'\\"):
+        raise ValueError(f"systemd runs no program with such a name: {program}")
     text = resources.files("vecwire.service").joinpath(NAME).read_text(encoding="utf-8")
     # In what follows the program, "$" begins a variable.
     command = f"{_word(program)} run {_word(config).replace('$', '$$')}"

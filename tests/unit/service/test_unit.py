@@ -90,10 +90,10 @@ def complaints(output: str) -> Iterable[str]:
 @pytest.mark.needs("systemd-analyze")
 def test_systemd_understands_it(tmp_path: Path) -> None:
     """Every directive and every value is known, and the program is found."""
-    program = tmp_path / 'a "b" 100% c'
+    program = tmp_path / "a 100% c"
     program.write_text("#!/bin/sh\n", encoding="utf-8")
     program.chmod(0o755)
-    for text in (unit_text("/bin/true"), unit_text(str(program), "/etc/a b$c%d.toml")):
+    for text in (unit_text("/bin/true"), unit_text(str(program), '/etc/a b$c%d"e.toml')):
         assert complaints(analyze("verify", "--man=no", written(tmp_path, text)).stderr) == []
 
 
@@ -215,6 +215,13 @@ def test_other_paths_are_refused(path: str) -> None:
     """A path that is not absolute, or that would begin another line."""
     with pytest.raises(ValueError, match=r"path|line"):
         unit_text(PROGRAM, path)
+
+
+@pytest.mark.parametrize("program", ["vecwire", '/opt/a"b', "/opt/it's", "/opt/a\\b"])
+def test_other_programs_are_refused(program: str) -> None:
+    """What systemd would refuse, when it is too late."""
+    with pytest.raises(ValueError, match=r"path|program"):
+        unit_text(program)
 
 
 def test_the_command_prints_it(tmp_path: Path) -> None:
