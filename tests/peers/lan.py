@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import vecwire
 from peers.accounting import accounted
-from peers.frames import fill, frame, ours
+from peers.frames import fill, frame, mac, ours
 from peers.net import veth, wait_until
 from vecwire.wire.counters import SWITCH_DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
 
     from peers.net import Namespace
     from vecwire import Engine, Membership, Port, PortStats, Switch
@@ -165,12 +168,77 @@ def passed_on(stats: PortStats) -> int:
 
 @contextlib.contextmanager
 def balanced(ports: Sequence[TransportPort]) -> Iterator[None]:
-    """Ports of a switch, which must account afterwards for every frame that any of them has received."""
+    """Ports of a switch, which must account afterwards for every frame that any of them has received.
+
+    Ports that come to the list meanwhile are new, and have moved nothing before.
+    """
     before: Mapping[TransportPort, PortStats] = {port: port.stats for port in ports}
     yield
-    given = sum(passed_on(port.stats - before[port]) for port in ports)
-    taken = sum(accounted(port.stats - before[port]) + port.channel.held for port in ports)
+    since = {port: port.stats - before[port] if port in before else port.stats for port in ports}
+    given = sum(map(passed_on, since.values()))
+    taken = sum(accounted(stats) + port.channel.held for port, stats in since.items())
     moved = {
-        port.spec: {k: v for k, v in (port.stats - before[port]).counters.items() if v} for port in ports
+        str(port.spec): {name: count for name, count in stats.counters.items() if count}
+        for port, stats in since.items()
     }
     assert given == taken, moved
+
+
+class Stream:
+    """Numbered frames from one station to another for as long as the context lasts.
+
+    At its end all must have arrived, in their order: whatever happened meanwhile was none of theirs.
+
+    Args:
+        source: the station that sends.
+        sink: the station that receives.
+        destination: where they are sent to.
+    """
+
+    WINDOW = 256
+
+    def __init__(self, source: Port, sink: Port, destination: str = address(0xBB)) -> None:
+        self._source, self._sink, self._destination = source, sink, destination
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
+        self.sent = 0
+        self.came: list[int] = []
+
+    def _run(self) -> None:
+        batch = self._source.batch(32)
+        ended: float | None = None
+        while ended is None or (len(self.came) < self.sent and time.monotonic() < ended + PATIENCE):
+            if self._ending.is_set():
+                ended = ended or time.monotonic()
+            elif self.sent - len(self.came) < self.WINDOW:
+                numbers = range(self.sent, self.sent + batch.depth)
+                fill(batch, [frame(each, source=NOBODY, destination=self._destination) for each in numbers])
+                self.sent += self._source.send(batch)
+            self._receive()
+
+    def _receive(self) -> None:
+        batch = self._sink.batch()
+        if not self._sink.recv(batch):
+            self._sink.wait(0.01)
+        for each in batch:
+            if ours(each) and each[6:12] == mac(NOBODY):
+                self.came.append(int.from_bytes(each[14:18]))
+
+    def wait_for(self, count: int) -> None:
+        """Returns once so many frames more have arrived."""
+        wanted = len(self.came) + count
+        wait_until(lambda: len(self.came) >= wanted, timeout=PATIENCE, what="the stream goes on")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.wait_for(1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.wait_for(1)
+        self._ending.set()
+        self._thread.join()
+        assert self.came == list(range(self.sent)), f"{len(self.came)} of {self.sent} frames came, in order"
