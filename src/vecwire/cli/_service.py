@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import click
 import typer
 
 from vecwire.client import DEFAULT_PATH, ENVIRONMENT, Client
@@ -19,7 +18,7 @@ DEFAULT = DEFAULT_PATH
 _PATIENCE = 1.0
 
 
-def complete_port(ctx: click.Context, incomplete: str) -> list[tuple[str, str]]:
+def complete_port(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Returns the ports of the running service whose names begin so, with what each is part of."""
     try:
         with _client(ctx) as client:
@@ -29,7 +28,7 @@ def complete_port(ctx: click.Context, incomplete: str) -> list[tuple[str, str]]:
     return [each for each in found if each[0].startswith(incomplete)]
 
 
-def complete_switch(ctx: click.Context, incomplete: str) -> list[tuple[str, str]]:
+def complete_switch(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Returns the switches of the running service whose names begin so, with their ports."""
     try:
         with _client(ctx) as client:
@@ -39,6 +38,6 @@ def complete_switch(ctx: click.Context, incomplete: str) -> list[tuple[str, str]
     return [each for each in found if each[0].startswith(incomplete)]
 
 
-def _client(ctx: click.Context) -> Client:
+def _client(ctx: typer.Context) -> Client:
     parent = ctx.parent or ctx
     return Client(parent.params.get("socket"), timeout=_PATIENCE)
