@@ -107,7 +107,7 @@ def heard(port: vecwire.Port) -> bool:
     if not port.wait(0.05):
         return False
     port.recv(batch)
-    return any(each[12:14] == b"\x88\xb6" for each in batch)
+    return any(bytes(each[12:14]) == b"\x88\xb6" for each in batch)
 
 
 def passes(source: vecwire.Port, sink: vecwire.Port) -> bool:

@@ -167,7 +167,7 @@ class Stream:
                 continue
             self.sink.recv(batch)
             for each in batch:
-                if each[12:14] == self.KIND and each[6:12] == self.SOURCE:
+                if bytes(each[6:14]) == self.SOURCE + self.KIND:
                     self._got.add(struct.unpack_from("!Q", each, 14)[0])
 
     def __exit__(

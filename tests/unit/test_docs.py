@@ -391,7 +391,7 @@ def rows(page: str, heading: str = "") -> list[list[str]]:
 
 def test_every_counter_is_told() -> None:
     """The page of counters has each of them, in order, with the meaning that the code gives it."""
-    told = [row for row in rows("counters.md") if row[0] != "counter"]
+    told = [row for row in rows("counters.md") if len(row) == 3 and row[0] != "counter"]
     assert [(row[0], row[1]) for row in told] == list(MEANINGS.items())
     assert {row[0] for row in told if row[1].startswith("dropped")} == {*DROPS}
 
