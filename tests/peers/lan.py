@@ -91,7 +91,9 @@ class Lan:
 
         def heard() -> bool:
             if station.recv(batch):
-                waiting.extend(bytes(each) for each in batch if ours(each) or each[12:14] == b"\x81\x00")
+                waiting.extend(
+                    bytes(each) for each in batch if ours(each) or bytes(each[12:14]) == b"\x81\x00"
+                )
             return len(waiting) >= count
 
         wait_until(heard, timeout=PATIENCE, what=f"station {number} hears {count} frames", interval=0.001)
