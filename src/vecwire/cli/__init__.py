@@ -66,7 +66,7 @@ class _Commands(TyperGroup):
             single.command(cmd_name, help=_manual(module.HELP), context_settings=_SETTINGS)(module.command)
             return typer.main.get_command(single)
         several = _app(cls=module.Group, no_args_is_help=True, context_settings=_SETTINGS)
-        several.callback(cmd_name, help=_manual(module.HELP))(module.command)
+        several.callback(help=_manual(module.HELP))(module.command)
         for name, (text, function) in module.SUBCOMMANDS.items():
             several.command(name, help=_manual(text), context_settings=_SETTINGS)(function)
         return typer.main.get_command(several)
