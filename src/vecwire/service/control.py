@@ -31,7 +31,8 @@ from vecwire.service.state import Controlled
 logger = logging.getLogger("vecwire.control")
 
 MODE = 0o600
-_BACKLOG = 16
+#: Clients that wait to be taken. With one more connect(2) gives EAGAIN to a client that does not block.
+_BACKLOG = 128
 _CHUNK = 1 << 16
 _CREDENTIALS = struct.Struct("iII")  # struct ucred of unix(7): pid, uid, gid
 #: Seconds without an accept after one failed, for want of descriptors.

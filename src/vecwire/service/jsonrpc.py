@@ -136,7 +136,8 @@ class Lines:
 def parse(line: bytes) -> Message:
     """Returns the requests of a line; what is none of them is told in its place."""
     try:
-        value = json.loads(line, parse_constant=_refuse)
+        # Decoded here: given octets, json would guess UTF-16 and UTF-32 too.
+        value = json.loads(line.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         return Message((Broken(RpcError(Code.PARSE_ERROR, f"the line is no JSON: {why}")),))

@@ -74,6 +74,11 @@ def test_parameters_come_by_name_or_in_order(fake: Fake, peer: Peer) -> None:
     [
         (b"{\n", Code.PARSE_ERROR, None),
         (b"\xff\n", Code.PARSE_ERROR, None),
+        (
+            '{"jsonrpc": "2.0", "id": 3, "method": "status"}'.encode("utf-16-le") + b"\n",
+            Code.PARSE_ERROR,
+            None,
+        ),
         (b'{"jsonrpc": "2.0", "id": NaN, "method": "status"}\n', Code.PARSE_ERROR, None),
         (b"[]\n", Code.INVALID_REQUEST, None),
         (b"7\n", Code.INVALID_REQUEST, None),
