@@ -14,7 +14,15 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     enum:
         CLOCK_MONOTONIC
+        TIMER_ABSTIME
     int clock_gettime(int clock, timespec* now)
+    int clock_nanosleep(int clock, int flags, const timespec* moment, timespec* left)
+
+cdef extern from "<sys/prctl.h>" nogil:
+    enum:
+        PR_GET_TIMERSLACK
+        PR_SET_TIMERSLACK
+    int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
