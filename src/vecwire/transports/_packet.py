@@ -55,7 +55,6 @@ def open_packet_socket(
     opened: Opened,
     ifname: str,
     *,
-    own: bpf.Program | None,
     outgoing_only: bool,
     promisc: bool,
 ) -> Descriptor:
@@ -65,7 +64,6 @@ def open_packet_socket(
         made: where the descriptor is owned until the opener is done.
         opened: what is noted on.
         ifname: the interface.
-        own: the filter that the spec asks for.
         outgoing_only: whether only frames that this host sends are wanted, or all but those.
         promisc: whether frames for every address are wanted.
 
@@ -88,8 +86,8 @@ def open_packet_socket(
         else:
             opened.guard = _bypass_and_ignore(made_socket, opened)
         descriptor = made.descriptor(os.dup(made_socket.fileno()), f"packet socket on {ifname}")
-        if opened.guard or own:
-            opened.filter(descriptor, opened.guard + (own or bpf.accept_all()))
+        if opened.guard:
+            opened.filter(descriptor, opened.guard + bpf.accept_all())
         try:
             made_socket.bind((ifname, ETH_P_ALL))
         except OSError as error:

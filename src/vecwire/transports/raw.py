@@ -6,7 +6,6 @@ sender it bypasses the queueing discipline, so that its own frames do not come b
 
 from vecwire.spec import RawSpec
 from vecwire.transports._descriptor import Opening
-from vecwire.transports._filters import wanted
 from vecwire.transports._opened import Opened
 from vecwire.transports._packet import open_packet_socket
 
@@ -16,13 +15,12 @@ def open_raw(spec: RawSpec) -> Opened:
 
     Raises:
         UnsupportedError: if this user may not, or this kernel cannot.
-        PortError: if there is no such interface, or its filter is refused.
+        PortError: if there is no such interface.
     """
-    own = wanted(spec)
     with Opening() as made:
         opened = Opened(auxdata=True)
         opened.rx = open_packet_socket(
-            made, opened, spec.ifname, own=own, outgoing_only=False, promisc=spec.promisc
+            made, opened, spec.ifname, outgoing_only=False, promisc=spec.promisc
         )
         opened.tx = opened.rx
         if not spec.gro:
