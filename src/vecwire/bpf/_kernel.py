@@ -9,8 +9,8 @@ import socket
 from vecwire.bpf._program import (
     ACCEPT,
     JEQ_K,
-    LDX_B_MSH,
     LD_W_ABS,
+    LDX_B_MSH,
     MAXIMUM,
     RET_A,
     RET_K,

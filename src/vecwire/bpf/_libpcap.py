@@ -71,8 +71,8 @@ def compile_expression(expression: str, *, snap: int = SNAP_LENGTH) -> Program:
     """The program that libpcap makes of an expression for Ethernet frames with their VLAN tags inside.
 
     Args:
-        expression: as of pcap-filter(7), ``tcp port 80 and not vlan``. Names of hosts in it are looked up now.
-        snap: what the program returns for a frame that it wants, in octets; a port takes it whole in any case.
+        expression: as of pcap-filter(7), ``tcp port 80 and not vlan``. Names of hosts are looked up now.
+        snap: what the program returns for a frame that it wants, in octets; a port takes it whole anyway.
 
     Raises:
         SpecError: if libpcap cannot make sense of it; the error has libpcap's word for why.

@@ -5,8 +5,6 @@ import re
 from vecwire.bpf._program import Instruction, Program, pack, unpack
 from vecwire.wire.filter import fault
 
-_CLASSES = ("ld", "ldx", "st", "stx", "alu", "jmp", "ret", "misc")
-_SIZES = {0x00: "", 0x08: "h", 0x10: "b"}
 _ALU = {
     0x00: "add",
     0x10: "sub",
@@ -21,6 +19,42 @@ _ALU = {
 }
 _JUMPS = {0x10: "jeq", 0x20: "jgt", 0x30: "jge", 0x40: "jset"}
 _IN_HEXADECIMAL = {"and", "or", "xor", "jeq", "jgt", "jge", "jset"}
+_BY_X = 0x08
+
+
+def _shown(name: str) -> str:
+    """How a constant operand is written."""
+    return "#{k:#x}" if name in _IN_HEXADECIMAL else "#{k}"
+
+
+#: The name and the operand of every code.
+_FORMATS: dict[int, tuple[str, str]] = {
+    0x00: ("ld", "#{k:#x}"),
+    0x20: ("ld", "[{place}]"),
+    0x28: ("ldh", "[{place}]"),
+    0x30: ("ldb", "[{place}]"),
+    0x40: ("ld", "[x + {k}]"),
+    0x48: ("ldh", "[x + {k}]"),
+    0x50: ("ldb", "[x + {k}]"),
+    0x60: ("ld", "M[{k}]"),
+    0x80: ("ld", "#pktlen"),
+    0x01: ("ldx", "#{k:#x}"),
+    0x61: ("ldx", "M[{k}]"),
+    0x81: ("ldx", "#pktlen"),
+    0xB1: ("ldxb", "4*([{k}]&0xf)"),
+    0x02: ("st", "M[{k}]"),
+    0x03: ("stx", "M[{k}]"),
+    0x84: ("neg", ""),
+    0x05: ("ja", "{to}"),
+    0x06: ("ret", "#{k}"),
+    0x16: ("ret", ""),
+    0x07: ("tax", ""),
+    0x87: ("txa", ""),
+    **{0x04 + operation: (name, _shown(name)) for operation, name in _ALU.items()},
+    **{0x04 + operation + _BY_X: (name, "x") for operation, name in _ALU.items()},
+    **{0x05 + operation: (name, _shown(name)) for operation, name in _JUMPS.items()},
+    **{0x05 + operation + _BY_X: (name, "x") for operation, name in _JUMPS.items()},
+}
 #: What the kernel knows beside a frame, by its distance from SKF_AD_OFF (linux/filter.h).
 _ANCILLARY = {
     0: "proto",
@@ -41,7 +75,6 @@ _ANCILLARY = {
     60: "vlan_tpid",
 }
 _ANCILLARY_OFFSET = 0xFFFFF000
-_IMM, _ABS, _IND, _MEM, _LEN, _MSH = 0x00, 0x20, 0x40, 0x60, 0x80, 0xA0
 _C_LINE = re.compile(r"\{\s*(\w+)\s*,\s*(\w+)\s*,\s*(\w+)\s*,\s*(\w+)\s*\}\s*,?")
 
 
@@ -52,50 +85,15 @@ def disassemble(program: Program) -> str:
 
 def line(place: int, instruction: Instruction) -> str:
     """One instruction, the ``place``-th from 0, as text."""
-    name, operand = _parts(place, instruction)
-    if instruction.code & 7 == _CLASSES.index("jmp") and name != "ja":
-        yes, no = place + 1 + instruction.jt, place + 1 + instruction.jf
-        return f"{name:8} {operand:16} jt {yes}\tjf {no}"
-    return f"{name:8} {operand}"
-
-
-def _parts(place: int, instruction: Instruction) -> tuple[str, str]:
-    """The name and the operand of an instruction."""
     code, k = instruction.code, instruction.k
-    kind = _CLASSES[code & 7]
-    operation = code & 0xF0
-    by_x = bool(code & 0x08)
-    if kind in {"ld", "ldx"} and code < 0x100:
-        return _load(kind, code, k)
-    if kind in {"st", "stx"}:
-        return kind, f"M[{k}]"
-    if kind == "ret":
-        return "ret", "" if code & 0x18 else f"#{k}"
-    if kind == "misc":
-        return "txa" if code & 0x80 else "tax", ""
-    if code == 0x84:
-        return "neg", ""
-    if code == 0x05:
-        return "ja", str(place + 1 + k)
-    name = (_ALU if kind == "alu" else _JUMPS).get(operation)
-    if name is None:
-        return "unimp", f"{code:#x}"
-    if by_x:
-        return name, "x"
-    return name, f"#{k:#x}" if name in _IN_HEXADECIMAL else f"#{k}"
-
-
-def _load(kind: str, code: int, k: int) -> tuple[str, str]:
-    """The name and the operand of a load."""
-    name = kind + _SIZES.get(code & 0x18, "?")
-    mode = code & 0xE0
-    if mode == _ABS:
-        return name, f"[{_ANCILLARY.get(k - _ANCILLARY_OFFSET, k)}]"
-    if mode == _IND:
-        return name, f"[x + {k}]"
-    if mode == _MSH:
-        return name, f"4*([{k}]&0xf)"
-    return name, {_IMM: f"#{k:#x}", _MEM: f"M[{k}]", _LEN: "#pktlen"}.get(mode, f"{code:#x}")
+    name, operand = _FORMATS.get(code, ("unimp", "{code:#x}"))
+    shown = operand.format(
+        code=code, k=k, to=place + 1 + k, place=_ANCILLARY.get(k - _ANCILLARY_OFFSET, str(k))
+    )
+    if name in _JUMPS.values():
+        yes, no = place + 1 + instruction.jt, place + 1 + instruction.jf
+        return f"{name:8} {shown:16} jt {yes}\tjf {no}"
+    return f"{name:8} {shown}"
 
 
 def validate(program: Program) -> None:

@@ -43,7 +43,7 @@ class Channel:
     _held: Batch
     _encapsulation: Encapsulation
     _program: Filter
-    _retired: list
+    _retired: list[tuple[object, int]]
     wake_fd: cython.int
     user: object
     _receiving: cython.bint

@@ -19,9 +19,7 @@ def open_raw(spec: RawSpec) -> Opened:
     """
     with Opening() as made:
         opened = Opened(auxdata=True)
-        opened.rx = open_packet_socket(
-            made, opened, spec.ifname, outgoing_only=False, promisc=spec.promisc
-        )
+        opened.rx = open_packet_socket(made, opened, spec.ifname, outgoing_only=False, promisc=spec.promisc)
         opened.tx = opened.rx
         if not spec.gro:
             opened.gso = 0

@@ -230,7 +230,7 @@ def judge(
 
 
 def fault(octets: bytes) -> tuple[int, str] | None:
-    """What keeps a program from being run: the instruction's number, from 0, and why; None where nothing does.
+    """What keeps a program from being run: an instruction's number, from 0, and why; None where nothing does.
 
     Args:
         octets: an array of ``struct sock_filter``, in host byte order.
@@ -316,6 +316,8 @@ class Filter:
     Raises:
         ValueError: if the program is not one that can be run; it names the instruction and the reason.
     """
+
+    program: cython.pointer[cython.const[Instruction]]
 
     def __init__(self, octets: bytes) -> None:
         if self.program != cython.NULL:
