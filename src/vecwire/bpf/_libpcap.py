@@ -11,6 +11,7 @@ import threading
 
 from vecwire.bpf._program import MAXIMUM, Program, unpack
 from vecwire.errors import SpecError, UnsupportedError
+from vecwire.wire.filter import fault
 
 NAMES = ("libpcap.so.0.8", "libpcap.so.1")  # Debian's, and everyone else's
 DLT_EN10MB = 1  # pcap-linktype(7)
@@ -105,11 +106,15 @@ def _compile(expression: str, snap: int) -> Program:
                     raise _wrong(
                         expression, f"it takes {compiled.length} instructions, and a program has {MAXIMUM}"
                     )
-                return unpack(ctypes.string_at(compiled.instructions, 8 * compiled.length))
+                made = ctypes.string_at(compiled.instructions, 8 * compiled.length)
             finally:
                 library.pcap_freecode(ctypes.byref(compiled))
         finally:
             library.pcap_close(handle)
+    # "protochain" is a loop, which libpcap runs and the kernel does not.
+    if (found := fault(made)) is not None:
+        raise _wrong(expression, f"its program cannot be run: instruction {found[0]}: {found[1]}")
+    return unpack(made)
 
 
 def _wrong(expression: str, reason: str) -> SpecError:

@@ -78,8 +78,15 @@ def drop_all() -> Program:
 
 
 def pack(program: Program) -> bytes:
-    """The program as an array of ``struct sock_filter``, in host byte order."""
-    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    """The program as an array of ``struct sock_filter``, in host byte order.
+
+    Raises:
+        ValueError: if a number of an instruction does not fit its field.
+    """
+    try:
+        return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    except struct.error as error:
+        raise ValueError(f"a number of an instruction does not fit its field: {error}") from error
 
 
 def unpack(octets: bytes) -> Program:

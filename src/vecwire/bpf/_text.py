@@ -161,7 +161,7 @@ def _instruction(number: int, words: "tuple[str, ...] | list[str]") -> Instructi
     try:
         made = Instruction(*(int(word, 0) for word in words))
         pack((made,))
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise ValueError(f"line {number}: {' '.join(words)} are no numbers of an instruction") from error
     return made
 

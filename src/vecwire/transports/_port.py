@@ -375,7 +375,7 @@ class TransportPort:
     def attach_filter(self, program: bpf.Program | str | None) -> None:
         """Replaces the filter of a running port, by a program or an expression; None takes it off.
 
-        What the kernel has queued is judged by the new one too, and so are a later peer's frames.
+        What waits to be received is judged by the new one too, and so are a later peer's frames.
 
         Raises:
             ClosedError: if the port is closed.

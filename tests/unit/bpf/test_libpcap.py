@@ -54,6 +54,7 @@ def test_an_expression_can_be_run_at_once() -> None:
         ("ip\0", "control character"),
         ("ip or " * 1000 + "ip", "at most 4096 are taken"),
         ("not " * 1000 + "no", "syntax error"),
+        ("ip6 protochain 58", "its program cannot be run: instruction 18: it jumps over"),
     ],
 )
 def test_what_libpcap_refuses_is_an_error_with_its_word(expression: str, reason: str) -> None:

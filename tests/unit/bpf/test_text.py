@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -20,7 +21,11 @@ def squeezed(text: str) -> list[list[str]]:
     return [each.split() for each in text.splitlines()]
 
 
-@pytest.mark.parametrize("code", sorted(CODES), ids=hex)
+#: ``ldx #pktlen``, which libpcap runs and does not print.
+LENGTH_TO_X = 0x81
+
+
+@pytest.mark.parametrize("code", sorted(CODES - {LENGTH_TO_X}), ids=hex)
 @pytest.mark.parametrize("k", [0, 9, 0x1234, 0x7FFFFFFF])
 def test_every_instruction_is_printed_as_libpcap_prints_it(code: int, k: int) -> None:
     """The name, the operand and where a jump leads are those of ``bpf_image``."""
@@ -31,7 +36,7 @@ def test_every_instruction_is_printed_as_libpcap_prints_it(code: int, k: int) ->
 
 
 @pytest.mark.needs("tcpdump")
-@pytest.mark.parametrize("expression", ["ip", "tcp port 80 and not vlan", "ip6 protochain 58"])
+@pytest.mark.parametrize("expression", ["ip", "tcp port 80 and not vlan", "vlan and tcp[0] > 5"])
 def test_a_program_reads_like_tcpdumps(expression: str) -> None:
     """What is printed is what ``tcpdump -d`` prints, to the last space."""
     command = ["tcpdump", "-y", "EN10MB", "-s", "262144", "-d", expression]
@@ -76,19 +81,16 @@ def test_raw_instructions_are_read() -> None:
 )
 def test_what_is_no_program_is_refused(octets: bytes, reason: str) -> None:
     """The line at fault is named, with what is wrong with it."""
-    with pytest.raises(ValueError, match="") as caught:
+    with pytest.raises(ValueError, match=re.escape(reason)):
         bpf.parse(octets)
-    assert reason in str(caught.value)
 
 
 def test_a_program_that_cannot_be_run_is_shown() -> None:
     """The error has the instruction's number, its text and the reason."""
     program = (Instruction(0x28, 0, 0, 12), Instruction(0x15, 9, 0, 0x800), *bpf.accept_all())
-    with pytest.raises(ValueError, match="") as caught:
+    words = "instruction 1 (jeq #0x800 jt 11 jf 2): it jumps over 9 instructions, and 1 follow it"
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         bpf.validate(program)
-    assert str(caught.value) == (
-        "instruction 1 (jeq #0x800 jt 11 jf 2): it jumps over 9 instructions, and 1 follow it"
-    )
     bpf.validate(PROGRAM)
 
 
