@@ -9,6 +9,7 @@ from vecwire.bench.tables import (
     QEMU,
     RAW,
     SIZES,
+    SWITCH,
     VECWIRE,
     VXLAN,
     Column,
@@ -72,6 +73,7 @@ def catalogue() -> tuple[Table, ...]:
             _TCP_COLUMNS,
             (
                 VecwireRaw(RAW),
+                VecwireRaw(SWITCH, "switch"),
                 KernelBridge(BRIDGE),
                 OpenVSwitch("OVS netdev"),
                 Testpmd("DPDK testpmd"),
@@ -91,6 +93,7 @@ def catalogue() -> tuple[Table, ...]:
             _FRAME_COLUMNS,
             (
                 VecwireRaw(RAW),
+                VecwireRaw(SWITCH, "switch"),
                 CLoop(C_LOOP),
                 KernelBridge(BRIDGE),
                 OpenVSwitch("OVS netdev"),

@@ -179,6 +179,6 @@ class Contender(ABC):
         return f"<{self.name}>"
 
 
-def vecwire_cable(first: str, second: str, *options: str) -> list[str]:
+def vecwire_cable(first: str, second: str, *options: str, command: str = "cable") -> list[str]:
     """The command that joins two specs, with this interpreter and this package."""
-    return [sys.executable, "-m", "vecwire", "cable", first, second, *options]
+    return [sys.executable, "-m", "vecwire", command, first, second, *options]

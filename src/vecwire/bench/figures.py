@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vecwire.bench.samples import Results, Summary
-from vecwire.bench.tables import BRIDGE, C_LOOP, QEMU, RAW, VECWIRE, VXLAN, Column, Table
+from vecwire.bench.tables import BRIDGE, C_LOOP, QEMU, RAW, SWITCH, VECWIRE, VXLAN, Column, Table
 
 _FLAT_OUT = "60 octets, flat out"
 _WAYS = ("forward_gbit", "reverse_gbit")
@@ -134,11 +134,18 @@ def _verdicts(results: Results) -> Iterator[Verdict]:
     for kind in ("l2tpv3 ip", "gre", "bess"):
         yield at_least(f"TCP, vecwire {kind}", "tunnel", (f"vecwire {kind}", f"UML {kind}"), 1, None)
     yield at_least("TCP, raw to raw", "wire", (RAW, BRIDGE), 0.7, 0.9)
+    yield at_least("TCP, raw to raw by a switch", "wire", (SWITCH, RAW), 0.9, None)
     yield _at_most(
         "processor time a frame, raw to raw, 60 octets, flat out",
         "at most 1.15 of the C loop",
         ratios(results, "frames", _FLAT_OUT, ["ns"], ours=RAW, theirs=C_LOOP),
         1.15,
+    )
+    yield _at_most(
+        "processor time a frame, raw to raw by a switch, 60 octets, flat out",
+        f"at most 1.3 of {RAW}",
+        ratios(results, "frames", _FLAT_OUT, ["ns"], ours=SWITCH, theirs=RAW),
+        1.3,
     )
     yield _at_most(
         "round trip through the tunnel, p50",

@@ -21,6 +21,7 @@ VECWIRE, QEMU, VXLAN, BRIDGE, C_LOOP = (
     "C loop",
 )
 RAW = "vecwire raw"
+SWITCH = "vecwire switch"
 SIZES = (60, 590, 1514)
 #: Frames a second that all but scapy can forward on any machine of today.
 MODEST = 50_000

@@ -11,13 +11,22 @@ from vecwire.bench.lab import wait_until
 
 
 class VecwireRaw(Contender):
-    """``vecwire cable`` between two packet sockets."""
+    """``vecwire cable``, or its like, between two packet sockets.
+
+    Args:
+        name: what tables call it.
+        command: the command that joins the two.
+    """
+
+    def __init__(self, name: str, command: str = "cable") -> None:
+        super().__init__(name)
+        self._command = command
 
     def join(self, site: Site, cpu: int | None) -> None:
         """One process."""
         assert isinstance(site, Wire)  # noqa: S101 # the tables see to it
         specs = [f"raw,ifname=port{number},depth={self.depth}" for number in (0, 1)]
-        self.launch(site.middle, vecwire_cable(*specs), cpu=cpu)
+        self.launch(site.middle, vecwire_cable(*specs, command=self._command), cpu=cpu)
 
 
 class KernelBridge(Contender):

@@ -20,8 +20,8 @@ Explain a spec without opening it.
 Nothing is asked of the host either: an interface need not exist, a name need not resolve, unless it stands in
 a filter expression, which libpcap compiles. The first line that is printed is the spec in its canonical form,
 without what is default; then comes every option of the transport, given or not; then how many octets the
-encapsulation takes, and the longest packet that fits whole into the packets of the network below; and then the
-program of a filter expression, as "tcpdump -d" prints it.
+encapsulation takes, and the longest packet that fits whole into the packets of the network below; and then
+the program of a filter expression, as "tcpdump -d" prints it.
 
 A wrong spec is explained on standard error, with the place, what is allowed there, and the nearest name.
 

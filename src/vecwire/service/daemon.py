@@ -103,14 +103,14 @@ class _Process:
 
     async def run(self) -> None:
         """Runs it from the first port to the last."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         told, wanted = self._config.service, self._settings
         service = Service(
             self._path,
             workers=wanted.workers or told.workers,
             pin=wanted.pin or told.pin,
             poll=told.poll,
-            stop=lambda: loop.call_soon_threadsafe(self._end.set),
+            stop=self._ask_to_end,
         )
         async with contextlib.AsyncExitStack() as stack:
             for each in ENDING:
@@ -142,14 +142,17 @@ class _Process:
                 task.cancel()
             self._ended(service)
 
+    def _ask_to_end(self) -> None:
+        """Ends the process soon; from any thread."""
+        self._loop.call_soon_threadsafe(self._end.set)
+
     def _drop_privileges(self) -> None:
         """Gives up what opening the ports again does not take."""
         specs = [port.parsed for port in self._config.ports.values()]
         keep = privileges.needed(specs, force_buffers=privileges.buffers_are_limited())
         now = privileges.keep(keep, self._settings.user or self._config.service.user)
-        logger.info(
-            "goes on as user %d with %s", now.user, ", ".join(sorted(now.effective)) or "no capability"
-        )
+        kept = ", ".join(sorted(now.effective)) or "no capability"
+        logger.info("goes on as user %d with %s", now.user, kept)
 
     def _begin(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

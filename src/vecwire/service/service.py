@@ -1,9 +1,9 @@
 """The service: ports, cables and switches by their names, as a file says, changed while frames move.
 
-Theory of operation: ``apply`` compares the configuration in force with another and carries out the difference,
-in the order that ``vecwire.service.plan`` gives. New ports are opened before anything else is touched, so that
-what this host refuses leaves everything as it was. What the difference does not name is not touched. One change
-is made at a time; whoever only asks waits for nobody.
+Theory of operation: ``apply`` compares the configuration in force with another and carries out the
+difference, in the order that ``vecwire.service.plan`` gives. New ports are opened before anything else is
+touched, so that what this host refuses leaves everything as it was. What the difference does not name is not
+touched. One change is made at a time; whoever only asks waits for nobody.
 """
 
 import logging
@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vecwire.engine import Engine
 from vecwire.errors import PortError, UnsupportedError
 from vecwire.keeper import Keeper
-from vecwire.port import PortStats
 from vecwire.service import edit
 from vecwire.service.config import Config, horizons, load, memberships
 from vecwire.service.plan import Plan, difference
@@ -26,6 +25,9 @@ from vecwire.service.state import CableState, PortState, ServiceState, StationSt
 from vecwire.spec.text import nearest
 from vecwire.switch import Cable, Membership, Switch
 from vecwire.transports import TransportPort, open_port
+
+if TYPE_CHECKING:
+    from vecwire.port import PortStats
 
 logger = logging.getLogger("vecwire.service")
 
@@ -154,7 +156,7 @@ class Service:
     def _open_changed(
         self, plan: Plan, config: Config, opened: dict[str, TransportPort]
     ) -> tuple[Config, UnsupportedError | None]:
-        """Opens the ports whose specs changed, after the old ones were closed: both may want the same name."""
+        """Opens the ports whose specs changed, after the old ones: both may want the same name."""
         refused: UnsupportedError | None = None
         for name in plan.open:
             if name in opened:
@@ -366,7 +368,7 @@ class Service:
             self.apply(edit.with_options(self._config, name, options))
 
     def capture(self, port: str) -> int:
-        """Copies a port's frames, both ways, from now on; a SEQPACKET descriptor that gives one record a frame.
+        """Copies a port's frames, both ways; a SEQPACKET descriptor that gives one record a frame.
 
         Raises:
             PortError: if there is no such port, it is in no cable or switch, or it is captured already.
@@ -399,7 +401,7 @@ def _found(among: Mapping[str, T], name: str, what: str) -> T:
             f"there is no {what} named {name}",
             remedy=f"did you mean {meant}?"
             if meant
-            else f"list them: vecwire ctl {what}{'es' if what == 'switch' else 's'}",
+            else "list them: vecwire ctl ports, vecwire ctl switches",
         )
     return among[name]
 

@@ -3,6 +3,10 @@
 A socket is made with protocol 0, so that nothing is queued on it before it is bound; options and filter come
 next; binding to one interface then starts it with all of them in force. Made with ``htons(ETH_P_ALL)`` it
 would receive from every interface until it is bound, and keep those frames.
+
+One socket receives and another sends, bound with protocol 0, so that it never queues anything. A socket that
+an epoll set watches for frames is woken for each one that it has sent, too (sock_def_write_space,
+net/core/sock.c): the one that sends is watched only while there is no room.
 """
 
 import array
@@ -28,6 +32,7 @@ PACKET_MR_PROMISC = 1
 ETH_P_ALL = 3
 SIOCETHTOOL = 0x8946
 ETHTOOL_GTSO = 0x0000001E
+VNET = "virtio-net header"
 #: The release from which packet sockets take UDP super-frames (include/linux/virtio_net.h).
 FIRST_WITH_USO = (6, 2)
 
@@ -50,7 +55,7 @@ def interface_index(ifname: str) -> int:
         raise missing_interface(ifname) from error
 
 
-def open_packet_socket(
+def open_receiver(
     made: Opening,
     opened: Opened,
     ifname: str,
@@ -58,7 +63,7 @@ def open_packet_socket(
     outgoing_only: bool,
     promisc: bool,
 ) -> Descriptor:
-    """Opens a packet socket on an interface.
+    """Opens a packet socket that receives from an interface.
 
     Args:
         made: where the descriptor is owned until the opener is done.
@@ -73,25 +78,15 @@ def open_packet_socket(
     """
     opened.ifname = ifname
     opened.ifindex = interface_index(ifname)
-    try:
-        made_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-    except OSError as error:
-        raise refusal(error, "open a packet socket", "a packet socket") from error
-    with made_socket:
-        _enable_vnet(made_socket, opened, ifname)
+    with _packet_socket() as made_socket:
+        opened.rx_vnet = _enable_vnet(made_socket, opened)
         made_socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         enlarge_buffers(made_socket, opened)
-        if outgoing_only:
-            opened.guard = bpf.only(outgoing=True)
-        else:
-            opened.guard = _bypass_and_ignore(made_socket, opened)
+        opened.guard = bpf.only(outgoing=True) if outgoing_only else _ignore_outgoing(made_socket, opened)
         descriptor = made.descriptor(os.dup(made_socket.fileno()), f"packet socket on {ifname}")
         if opened.guard:
             opened.filter(descriptor, opened.guard + bpf.accept_all())
-        try:
-            made_socket.bind((ifname, ETH_P_ALL))
-        except OSError as error:
-            raise refusal(error, f"bind a packet socket to {ifname}", "a packet socket") from error
+        _bind(made_socket, ifname, ETH_P_ALL)
         if promisc:
             request = struct.pack("=iHH8x", opened.ifindex, PACKET_MR_PROMISC, 0)
             try:
@@ -101,16 +96,65 @@ def open_packet_socket(
     return descriptor
 
 
-def _enable_vnet(made: socket.socket, opened: Opened, ifname: str) -> None:
-    """Asks for virtio-net headers; without them super-frames and unfinished checksums cannot be told."""
+def open_sender(made: Opening, opened: Opened, ifname: str) -> Descriptor:
+    """Opens a packet socket that sends to an interface, past its queueing discipline, and receives nothing.
+
+    Args:
+        made: where the descriptor is owned until the opener is done.
+        opened: what is noted on.
+        ifname: the interface.
+
+    Raises:
+        UnsupportedError: if this user may not, or this kernel cannot.
+        PortError: if there is no such interface.
+    """
+    with _packet_socket() as made_socket:
+        opened.tx_vnet = _enable_vnet(made_socket, opened)
+        if opened.tx_vnet:
+            _note_super_frames(made_socket, opened, ifname)
+        try:
+            made_socket.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+            opened.offloads.append("qdisc bypass")
+        except OSError as error:
+            opened.refuse("qdisc bypass", error)
+        enlarge_buffers(made_socket, opened)
+        descriptor = made.descriptor(os.dup(made_socket.fileno()), f"sending packet socket on {ifname}")
+        _bind(made_socket, ifname, 0)
+    return descriptor
+
+
+def _packet_socket() -> socket.socket:
+    """A packet socket that is deaf until it is bound."""
+    try:
+        return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+    except OSError as error:
+        raise refusal(error, "open a packet socket", "a packet socket") from error
+
+
+def _bind(made: socket.socket, ifname: str, protocol: int) -> None:
+    try:
+        made.bind((ifname, protocol))
+    except OSError as error:
+        raise refusal(error, f"bind a packet socket to {ifname}", "a packet socket") from error
+
+
+def _enable_vnet(made: socket.socket, opened: Opened) -> int:
+    """Asks for virtio-net headers; how long they are, 0 where the kernel refuses.
+
+    Without them super-frames and unfinished checksums cannot be told.
+    """
     try:
         made.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
     except OSError as error:
-        opened.refuse("virtio-net header", error)
-        return
-    opened.rx_vnet = SHORT
-    opened.tx_vnet = SHORT
-    opened.offloads.append("virtio-net header")
+        opened.refuse(VNET, error)
+        return 0
+    if VNET not in opened.offloads:
+        opened.offloads.append(VNET)
+    return SHORT
+
+
+def _note_super_frames(made: socket.socket, opened: Opened, ifname: str) -> None:
+    """Notes which super-frames an interface takes."""
     if not _segments(made, ifname):
         # Past the queueing discipline the kernel cuts nothing: see ``uncut`` in path/send.py.
         opened.refused[SUPER_FRAMES] = f"{ifname} does not segment: ethtool -K {ifname} tso on"
@@ -133,13 +177,8 @@ def _segments(made: socket.socket, ifname: str) -> bool:
     return bool(value[1])
 
 
-def _bypass_and_ignore(made: socket.socket, opened: Opened) -> bpf.Program:
-    """Has frames sent skip the queueing discipline, and frames that this host sends not come back."""
-    try:
-        made.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
-        opened.offloads.append("qdisc bypass")
-    except OSError as error:
-        opened.refuse("qdisc bypass", error)
+def _ignore_outgoing(made: socket.socket, opened: Opened) -> bpf.Program:
+    """Has frames that this host sends not come back; the guard of the filter that does it where need be."""
     try:
         made.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         opened.offloads.append("ignore outgoing")

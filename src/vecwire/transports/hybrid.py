@@ -8,8 +8,8 @@ sends, and not what comes in through the tap, which is our own.
 from vecwire import bpf
 from vecwire.spec import HybridSpec
 from vecwire.transports._descriptor import Opening
-from vecwire.transports._opened import SUPER_FRAMES, Opened
-from vecwire.transports._packet import open_packet_socket
+from vecwire.transports._opened import Opened
+from vecwire.transports._packet import open_receiver
 from vecwire.transports._tun import open_tap
 
 
@@ -23,13 +23,8 @@ def open_hybrid(spec: HybridSpec) -> Opened:
     with Opening() as made:
         opened = Opened(tx_tun=True, auxdata=True)
         opened.tx = open_tap(made, opened, spec.ifname, gro=spec.gro)
-        gso, tx_vnet = opened.gso, opened.tx_vnet
         opened.filter(opened.tx, bpf.drop_all(), tap=True)
         ifname = opened.ifname or spec.ifname
-        opened.rx = open_packet_socket(made, opened, ifname, outgoing_only=True, promisc=False)
-        opened.refused.pop(SUPER_FRAMES, None)
-        # Sending goes through the tap: what the packet socket could take does not matter.
-        opened.gso, opened.tx_vnet = gso, tx_vnet
-        opened.offloads = list(dict.fromkeys(opened.offloads))
+        opened.rx = open_receiver(made, opened, ifname, outgoing_only=True, promisc=False)
         made.complete()
     return opened

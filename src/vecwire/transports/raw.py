@@ -1,13 +1,13 @@
-"""raw: the frames of a network interface, through one packet socket.
+"""raw: the frames of a network interface, through two packet sockets.
 
-One socket serves both directions: as the receiver that it is, it has no queue that fills unread, and as the
-sender it bypasses the queueing discipline, so that its own frames do not come back to it.
+One receives. The other sends past the queueing discipline, so that its frames do not come back, and has no
+queue that could fill unread.
 """
 
 from vecwire.spec import RawSpec
 from vecwire.transports._descriptor import Opening
 from vecwire.transports._opened import Opened
-from vecwire.transports._packet import open_packet_socket
+from vecwire.transports._packet import open_receiver, open_sender
 
 
 def open_raw(spec: RawSpec) -> Opened:
@@ -19,8 +19,8 @@ def open_raw(spec: RawSpec) -> Opened:
     """
     with Opening() as made:
         opened = Opened(auxdata=True)
-        opened.rx = open_packet_socket(made, opened, spec.ifname, outgoing_only=False, promisc=spec.promisc)
-        opened.tx = opened.rx
+        opened.rx = open_receiver(made, opened, spec.ifname, outgoing_only=False, promisc=spec.promisc)
+        opened.tx = open_sender(made, opened, spec.ifname)
         if not spec.gro:
             opened.gso = 0
         made.complete()
