@@ -101,7 +101,7 @@ def test_another_name_of_the_library_is_found(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_the_kernel_is_given_agrees_with_libpcap() -> None:
-    """Programs that the kernel would run otherwise, or that do not fit with what comes first, are not given to it."""
+    """Programs that the kernel would run otherwise, or has no room for, are not given to it."""
     ret_a = (bpf.Instruction(0x80, 0, 0, 0), bpf.Instruction(0x16, 0, 0, 0))
     shift = (bpf.Instruction(0x6C, 0, 0, 0), *bpf.accept_all())
     computed = (bpf.Instruction(0x07, 0, 0, 0), bpf.Instruction(0x40, 0, 0, 0), *bpf.accept_all())

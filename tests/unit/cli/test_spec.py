@@ -135,7 +135,7 @@ def test_a_path_that_is_no_utf8_is_explained() -> None:
 
 
 def test_shows_the_program_of_a_filter() -> None:
-    """An expression is shown as the program that it becomes, a line an instruction; without one there is none."""
+    """An expression is shown as the program that it becomes, a line an instruction."""
     text = 'tap,ifname=tap0,filter="ether[12:2] = 0x806"'
     lines = run(text).stdout.splitlines()
     start = next(
@@ -150,7 +150,7 @@ def test_shows_the_program_of_a_filter() -> None:
 
 
 def test_shows_the_place_of_a_wrong_expression() -> None:
-    """An expression that libpcap does not take is an error with carets below it, in the text as it was given."""
+    """An expression that libpcap does not take is an error with carets below it, in the text as given."""
     result = run("tap,filter=ip and,ifname=tap0")
     assert result.exit_code == 2
     assert "syntax error" in result.stderr
