@@ -3,13 +3,13 @@
 One set of rows serves the table of a terminal, the lines of a log and the table at the end.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vecwire.meter import Reading
-from vecwire.port import PortInfo
-from vecwire.wire.counters import DROPS, MEANINGS
+from vecwire.port import PortInfo, PortStats
+from vecwire.wire.counters import DROPS, MEANINGS, NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -151,6 +151,11 @@ def quantity(value: float, unit: str) -> str:
         prefix += 1
     digits = 0 if prefix == 0 or value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:.{digits}f} {_PREFIXES[prefix]}{unit}"
+
+
+def stats_of(counters: Mapping[str, int]) -> PortStats:
+    """The counters that a service has told; those that one of another version has not are zero."""
+    return PortStats({name: counters.get(name, 0) for name in NAMES})
 
 
 def span(seconds: float) -> str:

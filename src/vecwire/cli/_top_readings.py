@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from vecwire.cli._counters import as_object
+from vecwire.cli._counters import as_object, stats_of
 from vecwire.meter import Rates, Reading
 from vecwire.port import PortInfo, PortStats
 from vecwire.service.state import PortState, ServiceState
@@ -109,7 +109,7 @@ class Watch:
         """Returns the ports now, with rates since the last time; the first time they are zero."""
         service, states = self._client.status(), self._client.ports()
         moment = self._clock()
-        stats = {state.name: _stats(state) for state in states}
+        stats = {state.name: stats_of(state.counters) for state in states}
         since, before = self._last or (moment, stats)
         self._last = (moment, stats)
         seconds = max(moment - since, _MINIMUM_SECONDS)
@@ -117,15 +117,10 @@ class Watch:
         return Snapshot(moment - self._began, service, tuple(rows))
 
 
-def _stats(state: PortState) -> PortStats:
-    """The counters of a port; those that an earlier service has not are zero."""
-    return PortStats({name: state.counters.get(name, 0) for name in NAMES})
-
-
 def _row(state: PortState, stats: PortStats, before: PortStats | None, seconds: float) -> Row:
     if before is None or any(stats.counters[name] < before.counters[name] for name in NAMES):
         # It is new, or its counters were reset: all of them were counted since.
-        before = PortStats({**dict.fromkeys(NAMES, 0)})
+        before = stats_of({})
     grown = stats - before
     info = PortInfo(
         transport=state.transport,

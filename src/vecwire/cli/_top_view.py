@@ -62,18 +62,18 @@ def _batch(row: Row) -> str:
 
 COLUMNS = (
     Column("port", 0, lambda row: row.state.name, lambda row: row.state.name, rising=True),
-    Column("state", 5, lambda row: "up" if row.state.up else "down", lambda row: row.state.up, rising=True),
+    Column("state", 6, lambda row: "up" if row.state.up else "down", lambda row: row.state.up, rising=True),
     Column(
         "rx fr/s", 8, lambda row: _rate(row.reading.rates.rx_frames), lambda row: row.reading.rates.rx_frames
     ),
     Column(
-        "rx bit/s", 8, lambda row: _rate(row.reading.rates.rx_bits), lambda row: row.reading.rates.rx_bits
+        "rx bit/s", 9, lambda row: _rate(row.reading.rates.rx_bits), lambda row: row.reading.rates.rx_bits
     ),
     Column(
         "tx fr/s", 8, lambda row: _rate(row.reading.rates.tx_frames), lambda row: row.reading.rates.tx_frames
     ),
     Column(
-        "tx bit/s", 8, lambda row: _rate(row.reading.rates.tx_bits), lambda row: row.reading.rates.tx_bits
+        "tx bit/s", 9, lambda row: _rate(row.reading.rates.tx_bits), lambda row: row.reading.rates.tx_bits
     ),
     Column("batch", 9, _batch, lambda row: row.rx_batch + row.tx_batch),
     Column("drops/s", 8, lambda row: _rate(row.dropped), lambda row: row.dropped),

@@ -128,7 +128,7 @@ class _Live:
             self._view.snapshot = self._watch.read()
             self._view.trouble = ""
         except PortError as error:
-            self._view.trouble = f"{error}; asking again"
+            self._view.trouble = f"asking again: {error}"
         if self._left is not None:
             self._left -= 1
 

@@ -270,7 +270,7 @@ def test_completion_asks_the_service(path: str, words: str, found: list[str]) ->
         "VECWIRE_SOCKET": path,
     }
     result = CliRunner().invoke(application(), [], env=environment, prog_name="vecwire")
-    assert re.findall(r'^[("]*"([^":]+)":', result.stdout, re.MULTILINE) == found
+    assert re.findall(r'^(?:.*\(\()?"([^":]+)":', result.stdout, re.MULTILINE) == found
 
 
 def test_completion_without_a_service(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -123,7 +124,7 @@ def test_help_keeps_its_examples() -> None:
     examples = [line for line in lines if line.startswith("vecwire spec ")]
     assert len(examples) >= 3
     for line in examples:
-        words = [word.strip("'") for word in line.split() if "," in word]
+        words = [word for word in shlex.split(line) if "," in word]
         assert words
         assert parse(words[-1])
 

@@ -7,9 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vecwire.cli._counters import quantity, span
+from vecwire.cli._counters import quantity, span, stats_of
 from vecwire.cli._output import print_line
-from vecwire.port import PortStats
 from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
 from vecwire.wire.counters import MEANINGS
 
@@ -38,7 +37,7 @@ def print_ports(states: Sequence[PortState]) -> None:
     """Prints a row for each port, and below why those are down that are."""
     rows = []
     for state in states:
-        stats = PortStats(state.counters)
+        stats = stats_of(state.counters)
         cells = (
             Text(state.name, style="bold" if state.up else "yellow"),
             Text("up" if state.up else "down", style="" if state.up else "yellow"),
