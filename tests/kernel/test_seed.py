@@ -609,6 +609,7 @@ def test_row_18_a_file_of_instructions_is_attached(kind: str, tmp_path: Path) ->
     with joined(kind, f",bpffile={program},bpfflash=1") as ends:
         send(ends.left, frame(1))
         send(ends.right, frame(1))
+        assert received(ends.left) == []
         ends.left.attach_filter(None)  # type: ignore[attr-defined]  # of transports, not of the contract
         send(ends.right, frame(2))
         assert received_in_time(ends.left) == [frame(2)]
