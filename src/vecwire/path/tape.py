@@ -82,20 +82,21 @@ class Packer:
         if not 0 <= first <= stop <= slots.count:
             raise ValueError(f"the batch holds {slots.count} frames, not {first} to {stop}")
         into: Octets = Octets(out, writable=True)
-        if not 0 <= at <= into.length:
+        begin: cython.size_t = max(at, 0)
+        if begin > into.length or at < 0:
             raise ValueError(f"the buffer has {into.length} octets; there is no octet {at}")
-        free: cython.size_t = into.length - at
+        free: cython.size_t = into.length - begin
         if room is not None:
             bound: cython.size_t = max(room, 0)
             free = min(free, bound)
-        self._at = into.at + at
+        self._at = into.at + begin
         self._end = self._at + free
         self.records = 0
         self.octets = 0
         with cython.nogil:
             while index < stop and self.records < limit and self._frame(slots, index, moment, limit):
                 index += 1
-        return index, self._at - into.at
+        return index, cython.cast(cython.size_t, self._at - into.at)
 
     @cython.cfunc
     @cython.nogil
