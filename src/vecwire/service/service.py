@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vecwire.engine import Engine
-from vecwire.errors import PortError, UnsupportedError, VecwireError
+from vecwire.errors import PortError, VecwireError
 from vecwire.keeper import Keeper
 from vecwire.service import edit
 from vecwire.service.config import Config, horizons, load, memberships
