@@ -224,14 +224,14 @@ def test_a_port_in_a_switch_is_its_own() -> None:
                 call()
         net.switch.remove(port)
         assert port.recv(batch) == 0
-        for call in (
+        for late in (
             lambda: net.switch.remove(port),
             lambda: net.switch.change(port, Membership()),
             lambda: net.switch.membership(port),
             lambda: net.switch.flush(port),
         ):
             with pytest.raises(PortError, match="not in this switch"):
-                call()
+                late()
         port.close()
         with pytest.raises(ClosedError):
             net.switch.add(port)

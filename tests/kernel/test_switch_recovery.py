@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,13 +19,15 @@ from peers.lan import BROADCAST, PATIENCE, Lan, Stream, address, lan
 from peers.net import PREFIX, Namespace, open_descriptors, veth, wait_until
 from vecwire import Engine, keeper
 from vecwire.spec import RawSpec
-from vecwire.transports import _port, open_port
+from vecwire.transports import OPENERS, open_port
+from vecwire.transports._watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vecwire import Port
     from vecwire.transports import TransportPort
+    from vecwire.transports._opened import Opened
 
 #: Seconds within which a port is to be back.
 HEALED = 3.0
@@ -192,16 +194,17 @@ def test_a_port_may_leave_while_it_is_being_opened(
     namespace: Namespace, net: Lan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Taking it out waits for that, and it is its owner's afterwards, open or not."""
-    real, begun, go_on = _port.OPENERS[RawSpec], threading.Event(), threading.Event()
+    real, begun, go_on = OPENERS[RawSpec], threading.Event(), threading.Event()
 
-    def slow(spec: RawSpec) -> object:
+    def slow(spec: RawSpec) -> Opened:
         begun.set()
         assert go_on.wait(PATIENCE)
         return real(spec)
 
     with open_port("raw,ifname=a0", patient=True) as port:
         veth((namespace, "a0"), (namespace, "a1"))
-        monkeypatch.setitem(_port.OPENERS, RawSpec, slow)
+        openers: Any = OPENERS
+        monkeypatch.setitem(openers, RawSpec, slow)
         net.switch.add(port)
         net.ports.append(port)
         assert begun.wait(PATIENCE)
@@ -270,14 +273,14 @@ def test_a_keeper_that_lacks_descriptors_tries_again(
     namespace: Namespace, net: Lan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the kernel gives it none, it waits and begins anew: no port stays lost for that."""
-    real, refusals = keeper.Watch, 0
+    refusals = 0
 
-    def short() -> keeper.Watch:
+    def short() -> Watch:
         nonlocal refusals
         refusals += 1
         if refusals < 4:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return real()
+        return Watch()
 
     monkeypatch.setattr(keeper, "Watch", short)
     monkeypatch.setattr(keeper, "LAST_DELAY", 0.02)
