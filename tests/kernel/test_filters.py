@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ from peers.net import Namespace, veth, wait_until
 from peers.ports import TRANSPORTS, joined
 from vecwire import PortError, SpecError, bpf
 from vecwire.bpf import Instruction
+from vecwire.service.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from vecwire import Port
 
@@ -309,3 +312,27 @@ def test_a_program_that_the_kernel_has_no_room_for_is_run_by_the_port(
         assert [bytes(each) for each in batch] == [frame(2)]
         assert port.info.refused["filter in the kernel"] == os.strerror(errno.ENOMEM)
         assert port.stats.rx_filtered == 1
+
+
+@pytest.mark.usefixtures("network")
+def test_a_reload_with_a_wrong_filter_keeps_the_old_one(tmp_path: Path) -> None:
+    """A service goes on with a port's old spec where the new one's expression or file holds no filter."""
+    path = tmp_path / "vecwire.toml"
+
+    def write(options: str) -> None:
+        text = f"[ports]\nleft = 'raw,ifname=left0{options}'\n[switches.lan]\nports = ['left']\n"
+        path.write_text(text, encoding="utf-8")
+
+    write(",filter=arp")
+    with contextlib.closing(Service(path)) as service:
+        service.reload()
+        service.start()
+        for wrong, error in ((",filter=ip and", SpecError), (f",bpffile={path}", PortError)):
+            write(wrong)
+            with pytest.raises(error):
+                service.reload()
+            assert service.ports["left"].info.spec == "transport=raw,ifname=left0,filter=arp"
+            assert service.ports["left"].info.up
+        write(",filter=ip")
+        service.reload()
+        assert service.ports["left"].info.spec == "transport=raw,ifname=left0,filter=ip"
