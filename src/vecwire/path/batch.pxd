@@ -1,10 +1,11 @@
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from vecwire.path.linux cimport iovec, mmsghdr
 from vecwire.wire.vnet cimport VnetHeader
 
 cdef enum:
-    CONTROL = 64
+    # Room for the control messages of one frame: PACKET_AUXDATA or UDP_GRO, and SCM_TIMESTAMPNS.
+    CONTROL = 96
 
 cdef struct Slots:
     # Where frames are received: depth slots of stride octets, each with headroom in front.
@@ -18,11 +19,15 @@ cdef struct Slots:
     # Slots in use, from the first on; and whether the frames came without virtio-net headers.
     uint32_t used
     bint plain
+    # Whether the column of times is written by whoever receives.
+    bint stamped
     uint32_t* starts
     uint32_t* lengths
     uint32_t* heads
     uint32_t* progress
     VnetHeader* vnet
+    # When each frame was received, in nanoseconds since 1970; 0 where nobody has asked for it.
+    uint64_t* stamps
     # Wired for recvmmsg: one message, one vector and one control buffer a slot.
     mmsghdr* messages
     iovec* vectors
@@ -41,5 +46,6 @@ cdef class Batch:
     cdef object _view
     cdef object _table
     cdef object _lengths
+    cdef object _stamps
     cdef uint8_t[::1] _octets
     cdef uint8_t[::1] _columns

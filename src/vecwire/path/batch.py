@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.path.batch import CONTROL, Slots
@@ -123,20 +123,21 @@ class Batch:
         slots.capacity = depth * frames_per_slot
         slots.count = 0
         slots.wired_prefix = 0xFFFF
-        # The columns of the table, one after the other: 4 numbers of 4 octets and a header of 12 a frame.
-        self._table = bytearray(slots.capacity * (4 * 4 + LONG))
+        # The columns of the table, one after the other: a time of 8 octets, 4 numbers of 4 and a header of 12.
+        self._table = bytearray(slots.capacity * (8 + 4 * 4 + LONG))
         self._columns = self._table
+        slots.stamps = cython.cast(cython.pointer[uint64_t], cython.address(self._columns[0]))
         numbers: cython.pointer[uint32_t] = cython.cast(
-            cython.pointer[uint32_t], cython.address(self._columns[0])
+            cython.pointer[uint32_t], slots.stamps + slots.capacity
         )
         slots.starts = numbers
         slots.lengths = numbers + slots.capacity
         slots.heads = numbers + 2 * slots.capacity
         slots.progress = numbers + 3 * slots.capacity
         slots.vnet = cython.cast(cython.pointer[VnetHeader], numbers + 4 * slots.capacity)
-        self._lengths = (
-            memoryview(self._table)[slots.capacity * 4 : slots.capacity * 8].cast("I").toreadonly()
-        )
+        table = memoryview(self._table)
+        self._stamps = table[: slots.capacity * 8].cast("Q")
+        self._lengths = table[slots.capacity * 12 : slots.capacity * 16].cast("I").toreadonly()
         slots.messages = cython.cast(cython.pointer[mmsghdr], calloc(slots.depth, cython.sizeof(mmsghdr)))
         slots.vectors = cython.cast(cython.pointer[iovec], calloc(slots.depth, cython.sizeof(iovec)))
         slots.controls = cython.cast(cython.pointer[uint8_t], calloc(slots.depth, CONTROL))
@@ -172,6 +173,20 @@ class Batch:
     def lengths(self) -> memoryview:
         """The lengths of the frames in octets: unsigned 32-bit numbers, one a frame, read-only."""
         return self._lengths[: self.slots.count]
+
+    @property
+    def timestamps(self) -> memoryview:
+        """When the frames were received: unsigned 64-bit numbers, nanoseconds since 1970 (CLOCK_REALTIME).
+
+        They are the kernel's (SO_TIMESTAMPNS, socket(7)), or those of the read on a tap, where the port was
+        opened with ``timestamps=1``; a frame that nobody has stamped has 0.
+        """
+        slots = cython.address(self.slots)
+        if not slots.stamped and slots.capacity:
+            # Nobody has written them since the last batch that was stamped.
+            memset(slots.stamps, 0, slots.capacity * cython.sizeof(uint64_t))
+            slots.stamped = True
+        return self._stamps[: slots.count]
 
     @property
     def data(self) -> memoryview:
@@ -230,12 +245,15 @@ class Batch:
         self.slots.used = 0
         self.slots.plain = False
 
-    def append(self, frame: bytes | bytearray | memoryview, vnet: Vnet | None = None) -> None:
+    def append(
+        self, frame: bytes | bytearray | memoryview, vnet: Vnet | None = None, *, timestamp: int = 0
+    ) -> None:
         """Copies a frame into the next free slot.
 
         Args:
             frame: the octets, from the destination address on.
             vnet: its virtio-net header, where it is a super-frame or lacks a checksum.
+            timestamp: what ``timestamps`` has for it, in nanoseconds since 1970.
 
         Raises:
             ValueError: if every slot is in use, or every row of the table, or the frame does not fit one.
@@ -256,6 +274,7 @@ class Batch:
         self.slots.lengths[place] = length
         self.slots.heads[place] = self.slots.headroom
         self.slots.progress[place] = 0
+        self._stamp(place, timestamp)
         memset(cython.address(self.slots.vnet[place]), 0, cython.sizeof(VnetHeader))
         if vnet is not None:
             self.slots.plain = False
@@ -263,6 +282,13 @@ class Batch:
             memcpy(cython.address(self.slots.vnet[place]), cython.cast(cython.p_char, header), LONG)
         self.slots.count = place + 1
         self.slots.used = slot + 1
+
+    def _stamp(self, place: int, moment: uint64_t) -> None:
+        if moment and not self.slots.stamped:
+            memset(self.slots.stamps, 0, self.slots.capacity * cython.sizeof(uint64_t))
+            self.slots.stamped = True
+        if self.slots.stamped:
+            self.slots.stamps[place] = moment
 
     def extend(self, frames: Iterable[bytes | bytearray | memoryview]) -> None:
         """Copies frames into the next free slots.

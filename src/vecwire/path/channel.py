@@ -107,6 +107,7 @@ class Channel:
         auxdata: bool = False,
         udp_gro: bool = False,
         segment_limit: int = 0,
+        stamps: bool = False,
     ) -> None:
         """Begins to use descriptors, which stay their owner's.
 
@@ -125,6 +126,7 @@ class Channel:
             auxdata: whether VLAN tags arrive in PACKET_AUXDATA.
             udp_gro: whether several datagrams may arrive in one piece.
             segment_limit: the longest packet, in octets, that may share a message with others; 0 for none.
+            stamps: whether the times of frames are kept: as the socket gives them, or when a tap was read.
         """
         endpoint = cython.address(self.endpoint)
         endpoint.rx_fd = rx_fd
@@ -143,6 +145,7 @@ class Channel:
         endpoint.auxdata = auxdata
         endpoint.udp_gro = udp_gro
         endpoint.segment_limit = segment_limit
+        endpoint.stamps = stamps
         if endpoint.encap == cython.NULL:
             endpoint.rx_prefix = rx_vnet
             endpoint.tx_prefix = tx_vnet
