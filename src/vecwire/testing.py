@@ -131,7 +131,11 @@ class MemoryPort:
             raise ValueError(f"the batch holds {len(batch)} frames; there is no frame {first} to begin with")
         lane = self._outgoing
         done = first
+        mask = batch.mask
         while done < len(batch):
+            if not mask[done]:
+                done += 1
+                continue
             frame, vnet = bytes(batch[done]), batch.vnet(done)
             reason = self._reason(frame, vnet)
             if reason is not None:

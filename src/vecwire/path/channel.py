@@ -258,6 +258,7 @@ class Channel:
         with cython.nogil:
             got = receive(endpoint, slots)
         self._receiving = False
+        batch.publish()
         return got
 
     def send(self, batch: Batch, first: int = 0) -> int:
@@ -267,18 +268,19 @@ class Channel:
 
         Raises:
             PortError: if a cable or a switch has claimed the port, or another thread sends through it.
+            ValueError: if a frame was given a length that leaves its slot; nothing is sent then.
         """
         if self.user is not None:
             self.claim(None)
         if self._sending:
             raise in_use("sends through")
         endpoint = cython.address(self.endpoint)
-        slots = cython.address(batch.slots)
         hold = cython.address(self.hold)
-        start: uint32_t = first
-        index: uint32_t = first
         if self._seized:
             return 0
+        slots = batch.ready(first)
+        start: uint32_t = first if slots == cython.address(batch.slots) else 0
+        index: uint32_t = start
         self._sending = True
         with cython.nogil:
             endpoint.blocked = 0
@@ -289,7 +291,7 @@ class Channel:
                     slots.progress[index] = 0
                     index += 1
         self._sending = False
-        return index - start
+        return batch.conclude(slots, index) - first
 
     def flush(self) -> None:
         """Sends what is held of a frame that ``send`` has taken, as far as the kernel takes it now."""
