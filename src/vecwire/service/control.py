@@ -31,6 +31,10 @@ from vecwire.service.state import Controlled
 logger = logging.getLogger("vecwire.control")
 
 MODE = 0o600
+#: Clients at a time.
+CLIENTS = 32
+#: Seconds that an answer may stand unread.
+PATIENCE = 30.0
 #: Clients that wait to be taken. With one more connect(2) gives EAGAIN to a client that does not block.
 _BACKLOG = 128
 _CHUNK = 1 << 16
@@ -52,7 +56,7 @@ class Control:
     """
 
     def __init__(
-        self, service: Controlled, path: str | Path, *, clients: int = 32, patience: float = 30.0
+        self, service: Controlled, path: str | Path, *, clients: int = CLIENTS, patience: float = PATIENCE
     ) -> None:
         self.path = Path(path)
         self._dispatcher = Dispatcher(service)
