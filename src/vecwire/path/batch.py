@@ -19,8 +19,8 @@ import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.vecwire.path.slots import CONTROL, Columns, Headers, Slots, gather, room, scatter
 from cython.cimports.vecwire.path.linux import iovec, mmsghdr
+from cython.cimports.vecwire.path.slots import CONTROL, Columns, Headers, Slots, gather, room, scatter
 from cython.cimports.vecwire.wire.octets import Octets
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
@@ -129,7 +129,7 @@ class Batch:
         slots.capacity = depth * frames_per_slot
         slots.count = 0
         slots.wired_prefix = 0xFFFF
-        # The columns of the table, one after the other: a time of 8 octets, 4 numbers of 4 and a header of 12.
+        # The columns of the table, one after the other: a time of 8 octets, 4 numbers of 4, a header of 12.
         self._table = bytearray(slots.capacity * (8 + 4 * 4 + LONG))
         self._numbers = self._table
         slots.stamps = cython.cast(cython.pointer[uint64_t], cython.address(self._numbers[0]))
@@ -187,8 +187,8 @@ class Batch:
     def lengths(self) -> memoryview:
         """The lengths of the frames in octets: unsigned 32-bit numbers, one a frame.
 
-        Writing one makes the frame shorter or longer where it is. ``send`` and a look at the frame refuse, with
-        a ``ValueError``, a length that leaves its slot.
+        Writing one makes the frame shorter or longer where it is. ``send`` and a look at the frame refuse,
+        with a ``ValueError``, a length that leaves its slot.
         """
         return self._written().column("lengths", self.slots.count)
 

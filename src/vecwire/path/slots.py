@@ -7,7 +7,6 @@ its slot. So neither a view that outlives its batch nor another thread that writ
 read what is not there. A batch whose columns nobody has asked for has none of this.
 """
 
-from typing import Any
 
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t
@@ -37,14 +36,14 @@ def gather(
     width: uint32_t,
     out: cython.pointer[uint8_t],
 ) -> cython.void:
-    """Copies ``width`` octets of every frame, from ``offset`` on, one row after the other; no more than it has."""
+    """Copies ``width`` octets of every frame, from ``offset`` on, but none from behind its end."""
     row: uint32_t
     length: uint32_t
     for row in range(slots.count):
         length = slots.lengths[row]
         if length > offset:
             length -= offset
-            memcpy(out, slots.memory + slots.starts[row] + offset, width if width < length else length)
+            memcpy(out, slots.memory + slots.starts[row] + offset, min(length, width))
         out += width
 
 
@@ -61,7 +60,7 @@ def scatter(
         length = slots.lengths[row]
         if length > offset:
             length -= offset
-            memcpy(slots.memory + slots.starts[row] + offset, octets, width if width < length else length)
+            memcpy(slots.memory + slots.starts[row] + offset, octets, min(length, width))
         octets += width
 
 
