@@ -7,7 +7,6 @@ before that place are given first.
 
 import struct
 import sys
-from array import array
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -71,7 +70,6 @@ class CaptureReader:
         #: Frames so far of which the file has only the beginning, and those that fitted no slot.
         self.cut = 0
         self.left_out = 0
-        self._times = array("Q")
         start = self._start()
         self.form = Form.PCAPNG if start == SECTION else Form.PCAP
         self._scanner = Scanner(self.form.number, swapped=False)
@@ -83,13 +81,8 @@ class CaptureReader:
         """How many octets of the file are done with."""
         return self._base + self._at
 
-    @property
-    def times(self) -> memoryview:
-        """When the frames of the last ``fill`` were seen: nanoseconds since 1970, 64 bits each."""
-        return memoryview(self._times)
-
     def fill(self, batch: Batch, most: int | None = None) -> int:
-        """Replaces the frames of a batch by the next ones of the file, ``times`` with them.
+        """Replaces the frames of a batch by the next ones of the file, with their times.
 
         Args:
             batch: where the frames go.
@@ -102,11 +95,9 @@ class CaptureReader:
             CaptureError: if the file goes on with what is no frame.
         """
         limit = batch.depth if most is None else min(batch.depth, most)
-        if len(self._times) < batch.depth:
-            self._times = array("Q", bytes(8 * batch.depth))
         while self._look(limit):
             self.cut += sum(kept < length for _, kept, length, _ in self._scanner.frames)
-            self.left_out += load(batch, self._scanner, self._data, memoryview(self._times))
+            self.left_out += load(batch, self._scanner, self._data)
             if len(batch):
                 return len(batch)
         batch.clear()

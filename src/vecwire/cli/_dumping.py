@@ -38,12 +38,12 @@ class Lines:
     def take(self, batch: Batch, now: int, most: int | None) -> int:
         """Tells frames; how many."""
         frames = batch[:most]
-        for frame in frames:
+        for frame, stamp in zip(frames, batch.timestamps, strict=False):
             kept = frame[: self._snaplen]
             if self._json:
-                print_json({"event": "frame", **describe.as_object(kept, now, len(frame))})
+                print_json({"event": "frame", **describe.as_object(kept, stamp or now, len(frame))})
             else:
-                sys.stdout.write(describe.line(kept, now, len(frame)) + "\n")
+                sys.stdout.write(describe.line(kept, stamp or now, len(frame)) + "\n")
             self.octets += len(frame)
         self.records += len(frames)
         return len(frames)
@@ -140,11 +140,23 @@ class Dump:
             self._drain(sink, batch)
             show.progress(self, sink)
 
+    def _receive(self, batch: Batch) -> int:
+        """Receives from the ring, or else from the port, whose call also finds out that it is lost."""
+        ring = self.tap.ring
+        if ring is not None and (got := ring.recv(self.port.channel, batch)):
+            return int(got)
+        got = self.port.recv(batch)
+        if got and ring is not None:
+            # It was opened anew: frames come from another socket. A ring that is in use stays mapped.
+            del ring
+            self.tap.attach(self.port.info.descriptors["rx"])
+        return int(got)
+
     def _drain(self, sink: Lines | Files, batch: Batch) -> None:
         """Takes what is there, for a while at the most."""
         for _ in range(CALLS):
             left = None if self._count is None else self._count - sink.records
-            if left == 0 or not self.port.recv(batch):
+            if left == 0 or not self._receive(batch):
                 # Nobody is in a hurry now: a reader sees all that there was.
                 sink.flush()
                 return

@@ -128,8 +128,8 @@ class Replay:
         with self._opened() as file:
             reader = CaptureReader(file, str(self.path))
             while reader.fill(batch):
-                base = reader.times[0] if base is None else base
-                self._schedule(batch, reader, base)
+                base = batch.timestamps[0] if base is None else base
+                self._schedule(batch, base)
                 first = 0
                 while first < len(batch):
                     first += self.pacer.send(port, batch, first)
@@ -146,10 +146,10 @@ class Replay:
             self.pacer.start()
         return True
 
-    def _schedule(self, batch: Batch, reader: CaptureReader, base: int) -> None:
+    def _schedule(self, batch: Batch, base: int) -> None:
         rate = self.timing.rate
         if rate is None:
-            self.pacer.at_times(batch, reader.times, base, self.timing.speed)
+            self.pacer.at_times(batch, base, self.timing.speed)
         elif rate.bits:
             self.pacer.at_bits(batch, rate.bits)
         else:

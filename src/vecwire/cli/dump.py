@@ -126,10 +126,10 @@ def command(
     rotation = Rotation(rotate_size, rotate_time, keep)
     _check(write, json=json, rotation=rotation)
     text = " ".join(expression or ())
-    wanted = with_filter(parse(spec), text)
+    wanted = dataclasses.replace(with_filter(parse(spec), text), timestamps=True)
     with Signals(), contextlib.suppress(Interrupted), open_port(wanted) as port:
         warn(port.info, json=json)
-        with _listening(port, incoming=incoming) as tap, Wakeup(ENDING) as wakeup:
+        with _listening(port, incoming=incoming, ring=write is not None) as tap, Wakeup(ENDING) as wakeup:
             show = Show(json=json, every=stats, writes=write is not None)
             dump = Dump(port, tap, count=count)
             if write is None:
@@ -178,17 +178,13 @@ def _check(write: Path | None, *, json: bool, rotation: Rotation) -> None:
 
 
 @contextlib.contextmanager
-def _listening(port: TransportPort, *, incoming: bool) -> Iterator[Tap]:
+def _listening(port: TransportPort, *, incoming: bool, ring: bool) -> Iterator[Tap]:
     """The port's descriptor with room for bursts, in both directions where there are two."""
-    descriptor = port.info.descriptors.get("rx", port.info.descriptors.get("listen", -1))
-    tap = Tap(descriptor)
-    try:
-        tap.enlarge()
-        if port.spec.transport == "raw" and not incoming and not tap.receive_outgoing():
+    both = port.spec.transport == "raw" and not incoming
+    with contextlib.closing(Tap(port.info.descriptors.get("rx", -1), outgoing=both, ring=ring)) as tap:
+        if both and not tap.both:
             logger.warning("%s: frames that this host sends are not captured", port.spec)
         yield tap
-    finally:
-        tap.close()
 
 
 def _statistics(dump: Dump, begun: int, records: int) -> Statistics:

@@ -55,6 +55,7 @@ cdef struct Endpoint:
     bint vec
     bint auxdata
     bint udp_gro
+    bint stamps
     bint seqpacket
     uint32_t rx_vnet
     uint32_t tx_vnet

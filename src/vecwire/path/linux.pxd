@@ -15,6 +15,7 @@ cdef extern from "<time.h>" nogil:
     enum:
         CLOCK_MONOTONIC
         TIMER_ABSTIME
+        CLOCK_REALTIME
     int clock_gettime(int clock, timespec* now)
     int clock_nanosleep(int clock, int flags, const timespec* moment, timespec* left)
 
@@ -60,6 +61,8 @@ cdef extern from * nogil:
         MSG_DONTWAIT
         MSG_NOSIGNAL
         MSG_TRUNC
+        SOL_SOCKET
+        SCM_TIMESTAMPNS
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     ssize_t recvmsg(int fd, msghdr* message, int flags)
@@ -79,8 +82,32 @@ cdef extern from "<linux/if_packet.h>" nogil:
         uint16_t tp_net
         uint16_t tp_vlan_tci
         uint16_t tp_vlan_tpid
+    struct tpacket_hdr_variant1:
+        uint32_t tp_rxhash
+        uint32_t tp_vlan_tci
+        uint16_t tp_vlan_tpid
+    struct tpacket3_hdr:
+        uint32_t tp_next_offset
+        uint32_t tp_sec
+        uint32_t tp_nsec
+        uint32_t tp_snaplen
+        uint32_t tp_len
+        uint32_t tp_status
+        uint16_t tp_mac
+        uint16_t tp_net
+        tpacket_hdr_variant1 hv1
+    struct tpacket_hdr_v1:
+        uint32_t block_status
+        uint32_t num_pkts
+        uint32_t offset_to_first_pkt
+    union tpacket_bd_header_u:
+        tpacket_hdr_v1 bh1
+    struct tpacket_block_desc:
+        tpacket_bd_header_u hdr
     enum:
         PACKET_AUXDATA
+        TP_STATUS_KERNEL
+        TP_STATUS_USER
         TP_STATUS_VLAN_VALID
         TP_STATUS_VLAN_TPID_VALID
 

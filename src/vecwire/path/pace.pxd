@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from vecwire.path.batch cimport Slots
+from vecwire.path.slots cimport Slots
 
 cdef enum:
     # The most frames that a batch may hold: 1024 slots, one frame each.

@@ -12,7 +12,7 @@ from typing import Any
 import cython
 from cython.cimports.libc.math import ldexp
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
-from cython.cimports.vecwire.path.batch import Batch, Slots
+from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.linux import (
     CLOCK_MONOTONIC,
     PR_GET_TIMERSLACK,
@@ -24,6 +24,7 @@ from cython.cimports.vecwire.path.linux import (
     timespec,
 )
 from cython.cimports.vecwire.path.pace import BINS, MOST_PACED
+from cython.cimports.vecwire.path.slots import Slots
 
 NANOSECONDS = cython.declare(int64_t, 1_000_000_000)
 #: The longest that a call of ``send`` sleeps at a time, in nanoseconds: whoever calls looks around in between.
@@ -98,32 +99,28 @@ class Pacer:
             clock += step + octet * slots.lengths[i]
         self._clock = clock
 
-    def at_times(self, batch: Batch, times: Any, base: int, speed: float = 1.0) -> None:
+    def at_times(self, batch: Batch, base: int, speed: float = 1.0) -> None:
         """Schedules a batch at the times when its frames were seen.
 
         Args:
-            batch: the frames.
-            times: unsigned 64-bit numbers, one a frame, in nanoseconds.
+            batch: the frames, with their ``timestamps``.
             base: the time that stands for the moment of ``start``.
             speed: how many times as fast. What would come before the frame in front of it comes with that one.
 
         Raises:
-            ValueError: if the speed is not positive, or there are too few times.
+            ValueError: if the speed is not positive, or the batch too large.
         """
         slots = cython.address(batch.slots)
         _check(batch)
-        seen: cython.ulonglong[::1] = times
         i: uint32_t
         zero: uint64_t = base
         start: cython.double = self._clock
         due: int64_t = cython.cast(int64_t, start)
         if not speed > 0:
             raise ValueError("a speed is positive")
-        if seen.shape[0] < slots.count:
-            raise ValueError(f"{seen.shape[0]} times for {slots.count} frames")
         for i in range(slots.count):
-            if seen[i] > zero:
-                moment: cython.double = start + cython.cast(cython.double, seen[i] - zero) / speed
+            if slots.stamped and slots.stamps[i] > zero:
+                moment: cython.double = start + cython.cast(cython.double, slots.stamps[i] - zero) / speed
                 # Later than any clock goes is never.
                 if moment > ldexp(1.0, 62):
                     moment = ldexp(1.0, 62)

@@ -7,7 +7,8 @@ found into a batch. What a record is made of is in ``wire/records.py``.
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.vecwire.path.batch import Batch, Slots
+from cython.cimports.vecwire.path.batch import Batch
+from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire.octets import Octets
 from cython.cimports.vecwire.wire.records import Scanner, begin_record, end_record, record_room
 from cython.cimports.vecwire.wire.segment import (
@@ -105,6 +106,8 @@ class Packer:
         self, slots: cython.pointer[Slots], index: uint32_t, time: uint64_t, most: uint32_t
     ) -> cython.bint:
         """Writes one frame; False where there is no room for it."""
+        if slots.stamped and slots.stamps[index]:
+            time = slots.stamps[index]
         frame: cython.pointer[uint8_t] = slots.memory + slots.starts[index]
         length: uint32_t = slots.lengths[index]
         header = cython.address(slots.vnet[index])
@@ -153,35 +156,34 @@ class Packer:
         return True
 
 
-def load(batch: Batch, scanner: Scanner, piece: bytes | bytearray | memoryview, times: memoryview) -> int:
-    """Replaces the frames of a batch by those that a scanner has found in a piece.
+def load(batch: Batch, scanner: Scanner, piece: bytes | bytearray | memoryview) -> int:
+    """Replaces the frames of a batch, and their times, by those that a scanner has found in a piece.
 
     Args:
         batch: takes as many frames as it has slots.
-        scanner: scans no more frames than that at a time.
+        scanner: has scanned no more frames than that.
         piece: what was scanned.
-        times: unsigned 64-bit numbers, one a slot: gets when the frames were seen.
 
     Returns:
         How many frames did not fit a slot, and were left out.
 
     Raises:
-        ValueError: if there are more frames than slots or times.
+        ValueError: if there are more frames than slots.
     """
     slots = cython.address(batch.slots)
     octets: Octets = Octets(piece)
-    seen: cython.ulonglong[::1] = times
     i: uint32_t
     at: uint32_t
     kept: uint32_t
     left_out: uint32_t = 0
-    if scanner.found > slots.depth or scanner.found > seen.shape[0]:
+    if scanner.found > slots.depth:
         raise ValueError(f"{scanner.found} frames do not fit a batch of {slots.depth}")
     batch.clear()
+    slots.stamped = True
     for i in range(scanner.found):
         row = cython.address(scanner.rows[i])
         kept = row.kept
-        if kept > slots.stride - slots.headroom - 1 or kept + row.start > octets.length:
+        if kept > slots.stride - slots.headroom - 1 or cython.cast(cython.size_t, row.start) + kept > octets.length:
             left_out += 1
             continue
         at = slots.count
@@ -189,9 +191,10 @@ def load(batch: Batch, scanner: Scanner, piece: bytes | bytearray | memoryview, 
         slots.heads[at] = slots.headroom
         slots.lengths[at] = kept
         slots.progress[at] = 0
+        slots.stamps[at] = row.time
         memset(cython.address(slots.vnet[at]), 0, cython.sizeof(VnetHeader))
         memcpy(slots.memory + slots.starts[at], octets.at + row.start, kept)
-        seen[at] = row.time
         slots.count = at + 1
         slots.used = at + 1
+    batch.publish()
     return left_out
