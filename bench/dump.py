@@ -39,7 +39,7 @@ def count(packet):
     counted += 1
 sniffer = AsyncSniffer(iface="right0", store=False, prn=count, started_callback=lambda: print("ready", flush=True))
 sniffer.start()
-signal.sigwait([signal.SIGINT])
+signal.sigwait([signal.SIGTERM])
 sniffer.stop()
 print(counted, flush=True)
 """
@@ -86,7 +86,7 @@ def capture(tool: str, file: Path, rate: int, seconds: float) -> Outcome:
             pass
         sent, took = send(rate, seconds)
         time.sleep(1.0)  # what is in its buffer yet
-        running.send_signal(signal.SIGINT)
+        running.send_signal(signal.SIGTERM)
         output, _ = running.communicate(timeout=120)
     if tool == "scapy":
         return Outcome(sent, int(output.split()[-1]), took)

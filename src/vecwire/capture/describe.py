@@ -112,7 +112,7 @@ def carried(frame: Octets, kind: int, at: int) -> str:
         return name
     try:
         return reader(frame, at) or name
-    except (struct.error, IndexError, ValueError):  # it ends before that
+    except (struct.error, IndexError, ValueError, OSError):  # it ends before that
         return name
 
 
@@ -184,7 +184,7 @@ def _transport(
             return f"{between} UDP length {max(0, (size or carries) - 8)}"
         if protocol in {1, 58}:
             return f"{between} {_icmp(frame, at, 'ICMP' if protocol == 1 else 'ICMPv6')}"
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, ValueError, OSError):
         pass
     name = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", **_PROTOCOLS}.get(protocol, f"protocol {protocol}")
     return f"{between} {name}"

@@ -15,7 +15,7 @@ from vecwire.cli._output import print_json, print_line
 from vecwire.cli._quantities import Rate
 from vecwire.cli._running import label_all
 from vecwire.cli._signals import Signals
-from vecwire.errors import PortError
+from vecwire.errors import PortError, VecwireError
 from vecwire.meter import Meter
 from vecwire.path.batch import Batch
 from vecwire.path.pace import Pacer
@@ -167,6 +167,8 @@ class Replay:
         with file:
             try:
                 yield file
+            except VecwireError:
+                raise
             except OSError as error:
                 raise PortError(f"the capture {self.path} cannot be read", errno=error.errno) from error
 

@@ -32,7 +32,8 @@ With -w they go to a file, pcapng unless its suffix says pcap; "-" is standard o
 other end of a pipe. Without it each frame is a line: when it came, from whom, to whom, its VLANs, what it
 carries, its length. An expression, as tcpdump has them, says which frames are wanted.
 
-Times are nanoseconds. A raw port captures what this host sends, too, unless --incoming is given. Super-frames of up
+Times are nanoseconds. A raw port captures what this host sends, too, unless --incoming is given; not seen is what
+goes past the queueing discipline, as other raw ports send. Super-frames of up
 to 64 KB, which the kernel cuts or joins elsewhere, are written as they are, or with --segment as the frames
 that they stand for. A checksum that the kernel has left to the interface is completed.
 
@@ -55,7 +56,7 @@ Examples:
 """
 
 #: Frames that one call takes at the most.
-DEPTH = 512
+DEPTH = 128
 
 
 def command(
