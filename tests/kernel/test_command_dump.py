@@ -38,7 +38,9 @@ def dump(host: Namespace, *arguments: str) -> Background:
     if "--json" in arguments:
         running.wait_for_event("ready", timeout=30)
     else:
-        running.wait_for(lambda _, errors: True if "ready\n" in errors else None, timeout=30, what="it is ready")
+        running.wait_for(
+            lambda _, errors: True if "ready\n" in errors else None, timeout=30, what="it is ready"
+        )
     return running
 
 
@@ -92,9 +94,7 @@ def test_a_signal_ends_it_with_statistics(host: Namespace, tmp_path: Path) -> No
     path = tmp_path / "x.pcap"
     with dump(host, "-w", str(path), "--json", "-s", "64") as running:
         send(host, FRAMES)
-        wait_until(
-            lambda: True if path.stat().st_size > 24 else None, timeout=10, what="frames are written"
-        )
+        wait_until(lambda: True if path.stat().st_size > 24 else None, timeout=10, what="frames are written")
         running.process.send_signal(signal.SIGINT)
         assert running.wait(30) == 0
         end: dict[str, Any] = json.loads(running.output.splitlines()[-1])
@@ -237,7 +237,9 @@ def read_some(path: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("form", Form)
-@pytest.mark.parametrize("how", [["--flat-out"], ["--rate", "20k"], ["--rate", "50Mbit/s"], ["--speed", "100"]])
+@pytest.mark.parametrize(
+    "how", [["--flat-out"], ["--rate", "20k"], ["--rate", "50Mbit/s"], ["--speed", "100"]]
+)
 def test_what_is_replayed_is_captured_equal(
     host: Namespace, tmp_path: Path, form: Form, how: list[str]
 ) -> None:

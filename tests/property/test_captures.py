@@ -31,14 +31,18 @@ def numbers(words: list[int], order: str) -> bytes:
 
 
 ORDERS = st.sampled_from("<>")
-WORDS = st.lists(st.integers(0, 40) | st.sampled_from([0x0A0D0D0A, 0x1A2B3C4D, 2**31, 2**32 - 1]), max_size=40)
+WORDS = st.lists(
+    st.integers(0, 40) | st.sampled_from([0x0A0D0D0A, 0x1A2B3C4D, 2**31, 2**32 - 1]), max_size=40
+)
 BEGUN = st.builds(
     lambda order, words: numbers([0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, 0, 28, 1, 20, 1, 0, 20, *words], order),
     ORDERS,
     WORDS,
 )
 DAMAGED = st.builds(
-    lambda octets, at, change: octets[: at % (len(octets) + 1)] + change + octets[at % (len(octets) + 1) + len(change) :],
+    lambda octets, at, change: (
+        octets[: at % (len(octets) + 1)] + change + octets[at % (len(octets) + 1) + len(change) :]
+    ),
     st.builds(file_of, st.sampled_from(Form), FRAMES),
     st.integers(0, 5000),
     st.binary(max_size=8),
@@ -81,7 +85,9 @@ def test_what_is_written_is_read(form: Form, frames: list[tuple[int, bytes]], de
 
 
 @given(st.sampled_from(Form), FRAMES, st.data())
-def test_a_file_cut_anywhere_gives_the_frames_before(form: Form, frames: list[tuple[int, bytes]], data: st.DataObject) -> None:
+def test_a_file_cut_anywhere_gives_the_frames_before(
+    form: Form, frames: list[tuple[int, bytes]], data: st.DataObject
+) -> None:
     """Of a file that was cut short every whole frame is read."""
     octets = file_of(form, frames)
     at = data.draw(st.integers(0, len(octets)))

@@ -27,7 +27,16 @@ _ETHERTYPES = {
     0x88E5: "MACsec",
 }
 _FIRST_TYPE = 0x0600  # below it is a length: IEEE 802.3
-_FLAGS = ((0x02, "S"), (0x01, "F"), (0x04, "R"), (0x08, "P"), (0x20, "U"), (0x40, "E"), (0x80, "W"), (0x10, "."))
+_FLAGS = (
+    (0x02, "S"),
+    (0x01, "F"),
+    (0x04, "R"),
+    (0x08, "P"),
+    (0x20, "U"),
+    (0x40, "E"),
+    (0x80, "W"),
+    (0x10, "."),
+)
 _PROTOCOLS = {2: "IGMP", 47: "GRE", 50: "ESP", 51: "AH", 89: "OSPF", 112: "VRRP", 115: "L2TPv3", 132: "SCTP"}
 _EXTENSIONS = {0, 43, 60}  # hop-by-hop options, routing, destination options
 _FRAGMENT = 44

@@ -176,9 +176,7 @@ class CaptureReader:
         if not self._have(_PCAP_HEADER):
             self._end(_PCAP_HEADER)
         order = "=" if not swapped else ">" if sys.byteorder == "little" else "<"
-        major, minor, _, _, snaplen, link = struct.unpack(
-            f"{order}HHiIII", self._data[4:_PCAP_HEADER]
-        )
+        major, minor, _, _, snaplen, link = struct.unpack(f"{order}HHiIII", self._data[4:_PCAP_HEADER])
         if major != 2 or minor < 3:
             raise self._wrong(f"version {major}.{minor} of pcap is not known, 2.4 is", at=4)
         self._scanner.begin_section(swapped=swapped)

@@ -98,9 +98,7 @@ class Replay:
         """For how long it has run."""
         return (self._ended or time.monotonic()) - self._started if self._started else 0.0
 
-    def run(
-        self, port: TransportPort, signals: Signals, show: "Show", *, duration: float | None
-    ) -> None:
+    def run(self, port: TransportPort, signals: Signals, show: "Show", *, duration: float | None) -> None:
         """Sends until the file has ended as often as wanted, a signal comes, or time is over.
 
         Raises:
@@ -288,8 +286,10 @@ class Show:
             )
         for told in (
             replay.missed(),
-            replay.cut and f"{replay.cut:,} frames were cut when they were captured: their beginnings were sent",
-            replay.left_out and f"{replay.left_out:,} frames are longer than any port takes: they were left out",
+            replay.cut
+            and f"{replay.cut:,} frames were cut when they were captured: their beginnings were sent",
+            replay.left_out
+            and f"{replay.left_out:,} frames are longer than any port takes: they were left out",
         ):
             if told:
                 print_line(f"{told}")

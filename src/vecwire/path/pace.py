@@ -122,8 +122,7 @@ class Pacer:
             if slots.stamped and slots.stamps[i] > zero:
                 moment: cython.double = start + cython.cast(cython.double, slots.stamps[i] - zero) / speed
                 # Later than any clock goes is never.
-                if moment > ldexp(1.0, 62):
-                    moment = ldexp(1.0, 62)
+                moment = min(moment, ldexp(1.0, 62))
                 due = max(due, cython.cast(int64_t, moment))
             self.due[i] = due
 

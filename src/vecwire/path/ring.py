@@ -158,9 +158,7 @@ class Ring:
                 vnet.hdr_len += VLAN_TAG
             counters[count.RX_VLAN] += 1
         program = endpoint.program
-        if program != cython.NULL and not judge(
-            program, slots.memory + slots.starts[at], slots.lengths[at]
-        ):
+        if program != cython.NULL and not judge(program, slots.memory + slots.starts[at], slots.lengths[at]):
             counters[count.RX_FILTERED] += 1
             return
         if vnet.gso_type != GSO_NONE:

@@ -183,7 +183,10 @@ def load(batch: Batch, scanner: Scanner, piece: bytes | bytearray | memoryview) 
     for i in range(scanner.found):
         row = cython.address(scanner.rows[i])
         kept = row.kept
-        if kept > slots.stride - slots.headroom - 1 or cython.cast(cython.size_t, row.start) + kept > octets.length:
+        if (
+            kept > slots.stride - slots.headroom - 1
+            or cython.cast(cython.size_t, row.start) + kept > octets.length
+        ):
             left_out += 1
             continue
         at = slots.count

@@ -29,7 +29,6 @@ from cython.cimports.vecwire.wire.records import (
     ROWS,
     Ending,
     Interface,
-    Row,
 )
 
 SECOND = cython.declare(uint64_t, 1_000_000_000)
@@ -140,9 +139,7 @@ def get32(at: cython.pointer[cython.const[uint8_t]], swapped: cython.bint) -> ui
     value: uint32_t = 0
     memcpy(cython.address(value), at, 4)
     if swapped:
-        value = (
-            (value >> 24) | ((value >> 8) & 0xFF00) | ((value & 0xFF00) << 8) | ((value & 0xFF) << 24)
-        )
+        value = (value >> 24) | ((value >> 8) & 0xFF00) | ((value & 0xFF00) << 8) | ((value & 0xFF) << 24)
     return value
 
 
@@ -366,9 +363,7 @@ class Scanner:
                 if kept > MOST_KEPT or kept > total - BLOCK_HEADER - TRAILER:
                     return BAD_KEPT
                 length = get32(here + 24, swapped)
-                if not self._row(
-                    self._interfaces + number, at[0] + BLOCK_HEADER, kept, length, ticks, True
-                ):
+                if not self._row(self._interfaces + number, at[0] + BLOCK_HEADER, kept, length, ticks, True):
                     return BAD_LINK
             elif kind == SIMPLE_PACKET:
                 if total < 16:

@@ -30,7 +30,10 @@ SIX = IPv6(src="fd00::1", dst="fd00::2")
         ),
         (FOUR / UDP(sport=53, dport=5) / b"abcd", "IPv4 10.0.0.1:53 > 10.0.0.2:5 UDP length 4"),
         (FOUR / ICMP(id=3, seq=4), "IPv4 10.0.0.1 > 10.0.0.2 ICMP echo request id 3 seq 4"),
-        (IP(src="10.0.0.1", dst="10.0.0.2", frag=3, proto=17), "IPv4 10.0.0.1 > 10.0.0.2 fragment at 24, protocol 17"),
+        (
+            IP(src="10.0.0.1", dst="10.0.0.2", frag=3, proto=17),
+            "IPv4 10.0.0.1 > 10.0.0.2 fragment at 24, protocol 17",
+        ),
         (IP(src="10.0.0.1", dst="10.0.0.2", proto=47), "IPv4 10.0.0.1 > 10.0.0.2 GRE"),
         (SIX / UDP(sport=53, dport=5) / b"abcd", "IPv6 [fd00::1]:53 > [fd00::2]:5 UDP length 4"),
         (

@@ -12,7 +12,11 @@ from scapy.utils import PcapNgReader, PcapReader
 from vecwire.capture import CaptureError, CaptureReader, CaptureWriter, Form
 from vecwire.capture.files import Interface, Statistics, footer, header
 
-FRAMES = [bytes(12) + b"\x08\x06" + bytes(28), bytes(12) + b"\x88\xb5" + bytes(1500), bytes(12) + b"\x88\xb5x"]
+FRAMES = [
+    bytes(12) + b"\x08\x06" + bytes(28),
+    bytes(12) + b"\x88\xb5" + bytes(1500),
+    bytes(12) + b"\x88\xb5x",
+]
 MOMENT = 1_700_000_000_123_456_789
 
 
@@ -76,7 +80,8 @@ def block(order: str, kind: int, body: bytes) -> bytes:
 def section(order: str, *options: tuple[int, bytes], link: int = 1, snaplen: int = 0) -> bytes:
     """A section of one interface."""
     told = b"".join(
-        struct.pack(f"{order}HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in options
+        struct.pack(f"{order}HH", code, len(value)) + value + bytes(-len(value) % 4)
+        for code, value in options
     )
     return block(order, 0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1)) + block(
         order, 1, struct.pack(f"{order}HHI", link, 0, snaplen) + told
@@ -141,7 +146,11 @@ SECTION = section("<")
         (SECTION[:8] + bytes(4) + SECTION[12:], 8, "no section has the byte order 00 00 00 00"),
         (SECTION + packet("<", 0, b"frame", interface=1), 48, "an interface that was not described"),
         (section("<", link=113) + packet("<", 0, b"frame"), 48, "a link that is not Ethernet"),
-        (SECTION + block("<", 1, struct.pack("<HHIHH", 1, 0, 0, 9, 200)), 64, "an option goes on behind its block"),
+        (
+            SECTION + block("<", 1, struct.pack("<HHIHH", 1, 0, 0, 9, 200)),
+            64,
+            "an option goes on behind its block",
+        ),
         (SECTION + struct.pack("<III", 6, 14, 0), 48, "a length that no block has"),
         (SECTION + struct.pack("<III", 9, 1 << 30, 0), 48, "a length that no block has"),
     ],

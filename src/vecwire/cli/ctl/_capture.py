@@ -80,7 +80,9 @@ def _sink(port: str, write: Path | None, *, json: bool) -> Iterator[tuple[Take, 
 def _opened(write: Path) -> Iterator[BinaryIO]:
     if str(write) == "-":
         if sys.stdout.isatty():
-            raise PortError("a capture is not for a terminal", remedy="pipe it to another program, or name a file")
+            raise PortError(
+                "a capture is not for a terminal", remedy="pipe it to another program, or name a file"
+            )
         yield sys.stdout.buffer
         return
     try:
