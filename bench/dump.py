@@ -1,9 +1,10 @@
 """Measures how many frames a capture takes, as root: ``python bench/dump.py``.
 
-In a network namespace of its own, frames of 60 octets go through a veth pair at a rate that is kept, or as fast
-as the sender can. At the other end one of three captures: ``vecwire dump -w``, ``tcpdump -w`` with a buffer of the same
-size, and scapy's ``sniff(store=False)``, which only counts. They take turns. What is told of each is how many frames
-it took, of how many that were sent, and the highest of the rates at which it lost none.
+In a network namespace of its own, frames of 60 octets go through a veth pair at a rate that is kept, or as
+fast as the sender can. At the other end one of three captures: ``vecwire dump -w``, ``tcpdump -w`` with a
+buffer of the same size, and scapy's ``sniff(store=False)``, which only counts. They take turns. What is
+told of each is how many frames it took, of how many that were sent, and the highest of the rates at which
+it lost none.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ counted = 0
 def count(packet):
     global counted
     counted += 1
-sniffer = AsyncSniffer(iface="right0", store=False, prn=count, started_callback=lambda: print("ready", flush=True))
+ready = lambda: print("ready", flush=True)
+sniffer = AsyncSniffer(iface="right0", store=False, prn=count, started_callback=ready)
 sniffer.start()
 signal.sigwait([signal.SIGTERM])
 sniffer.stop()

@@ -17,7 +17,6 @@ from vecwire.capture.files import Interface, Statistics
 from vecwire.path.batch import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("tshark", "capinfos", "editcap")]
@@ -34,7 +33,7 @@ def told(path: Path, option: str) -> str:
 
 
 @pytest.fixture(params=Form)
-def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Path]]:
+def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
     """Files of a rotation, with 50 frames and a super-frame in segments."""
     form: Form = request.param
     recorder = Recorder(
@@ -51,7 +50,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Pa
     batch.append(*super_frame()[:2], timestamp=MOMENT + 50)
     recorder.take(batch, 0)
     recorder.close()
-    yield sorted(tmp_path.glob("x-*"))
+    return sorted(tmp_path.glob("x-*"))
 
 
 def test_tshark_opens_every_file(recorded: list[Path]) -> None:

@@ -1,8 +1,8 @@
 """Reads capture files, pcap and pcapng, whatever octets they hold.
 
 A file is read a piece at a time, so that it may be a pipe, and longer than memory. The frames in a piece
-are found by ``vecwire.wire.records.Scanner``; what describes them is read here. Where a file is wrong, all frames
-before that place are given first.
+are found by ``vecwire.wire.records.Scanner``; what describes them is read here. Where a file is wrong, all
+frames before that place are given first.
 """
 
 import struct
@@ -146,7 +146,7 @@ class CaptureReader:
         left = len(self._data) - self._at
         if left:
             raise self._wrong(
-                f"the file ends in the middle of a record: {left} octets are there, {needed} or more are told",
+                f"the file ends in the middle of a record: of {needed} octets or more {left} are there",
                 remedy="whoever wrote it was cut short; the frames before are good",
             )
 

@@ -2,8 +2,8 @@
 
 Theory of operation: who receives packs records into a buffer (``vecwire.path.tape.Packer``) and hands it over
 when it is full enough, or old enough; the thread writes it. There is a bounded number of buffers. While
-none is free, receiving waits, and what the kernel then cannot keep it drops and counts. Which file a record goes
-to is decided where it is packed. Where the disk is full the file is cut behind its last whole record.
+none is free, receiving waits, and what the kernel then cannot keep it drops and counts. Which file a record
+goes to is decided where it is packed. Where the disk is full the file is cut behind its last whole record.
 """
 
 import errno

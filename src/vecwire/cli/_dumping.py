@@ -230,11 +230,12 @@ def _object(dump: Dump, sink: Lines | Files) -> dict[str, Any]:
 def _sentence(dump: Dump, sink: Lines | Files) -> str:
     seconds = dump.seconds or 1.0
     parts = [
-        f"{sink.records:,} frames captured, {quantity(sink.octets, 'B')}, "
-        f"{quantity(sink.records / seconds, 'frames/s')}",
+        f"{sink.records:,} frames captured",
+        quantity(sink.octets, "B"),
+        quantity(sink.records / seconds, "frames/s"),
         f"{dump.tap.dropped:,} dropped by the kernel",
         f"{dump.port.stats.rx_dropped:,} by the port",
     ]
     if isinstance(sink, Files) and sink.recorder.files > 1:
         parts.insert(1, f"{sink.recorder.files} files")
-    return "; ".join(parts)
+    return ", ".join(parts)

@@ -270,8 +270,8 @@ class Show:
         replay, pacer = self._replay, self._replay.pacer
         if self._json:
             (reading,) = self._meter.total()
-            told = {**self._object(), "cut": replay.cut, "left_out": replay.left_out}
-            print_json({"event": "end", **told, "port": as_object(reading)})
+            ending = {**self._object(), "cut": replay.cut, "left_out": replay.left_out}
+            print_json({"event": "end", **ending, "port": as_object(reading)})
             return
         print_line("\n".join(table_lines(self._meter.total(), average=True)))
         seconds = replay.seconds or 1.0

@@ -28,22 +28,22 @@ logger = logging.getLogger("vecwire.cli")
 HELP = """
 Capture the frames that a port receives.
 
-With -w they go to a file, pcapng unless its suffix says pcap; "-" is standard output, for a Wireshark at the
-other end of a pipe. Without it each frame is a line: when it came, from whom, to whom, its VLANs, what it
-carries, its length. An expression, as tcpdump has them, says which frames are wanted.
+With -w they go to a file, pcapng unless its suffix says pcap; "-" is standard output, for a Wireshark at
+the other end of a pipe. Without it each frame is a line: when it came, from whom, to whom, its VLANs, what
+it carries, its length. An expression, as tcpdump has them, says which frames are wanted.
 
-Times are nanoseconds. A raw port captures what this host sends, too, unless --incoming is given; not seen is what
-goes past the queueing discipline, as other raw ports send. Super-frames of up
-to 64 KB, which the kernel cuts or joins elsewhere, are written as they are, or with --segment as the frames
-that they stand for. A checksum that the kernel has left to the interface is completed.
+Times are nanoseconds. A raw port captures what this host sends, too, unless --incoming is given; not seen
+is what goes past the queueing discipline, as other raw ports send. Super-frames of up to 64 KB, which the
+kernel cuts or joins elsewhere, are written as they are, or with --segment as the frames that they stand
+for. A checksum that the kernel has left to the interface is completed.
 
-It ends on Ctrl-C, SIGTERM, after --duration, or after -c frames, and then tells on standard error how many frames
-were captured, and how many were dropped, by reason; pcapng files tell so too. Several files are written one after
-the other with --rotate-size and --rotate-time, numbered: trace-00001.pcapng. When the disk is full, the file ends
-with a whole frame, and the exit code is 1.
+It ends on Ctrl-C, SIGTERM, after --duration, or after -c frames, and then tells on standard error how many
+frames were captured, and how many were dropped, by reason; pcapng files tell so too. Several files are
+written one after the other with --rotate-size and --rotate-time, numbered: trace-00001.pcapng. When the
+disk is full, the file ends with a whole frame, and the exit code is 1.
 
-With --json it prints one object a line: "ready", "stats" (every --stats seconds), "end", and without -w
-one for each frame.
+With --json it prints one object a line: "ready", "stats" (every --stats seconds), "end", and without -w one
+for each frame.
 
 Examples:
 

@@ -17,14 +17,15 @@ from vecwire.transports import open_port
 HELP = """
 Send the frames of a capture file through a port.
 
-FILE is pcapng or pcap, of any byte order and unit of time; "-" is standard input. Frames leave at the times that the
-file has, or --speed times as fast, at a --rate, or with --flat-out as fast as they go. They leave in order, each as the
-octets that the file has: of a frame that was cut when it was captured, that is its beginning. A file that
-is damaged is replayed up to that place, which is then told.
+FILE is pcapng or pcap, of any byte order and unit of time; "-" is standard input. Frames leave at the times
+that the file has, or --speed times as fast, at a --rate, or with --flat-out as fast as they go. They leave
+in order, each as the octets that the file has: of a frame that was cut when it was captured, that is its
+beginning. A file that is damaged is replayed up to that place, which is then told.
 
-It ends after --loop times through the file (0 is for ever), after --duration, on Ctrl-C or on SIGTERM, and tells
-what has left and what was dropped, by reason. How late frames were given to the kernel is told, too: on average, 99 of
-100, and the worst. --spin keeps the processor before a frame is due, for those who need it on the microsecond.
+It ends after --loop times through the file (0 is for ever), after --duration, on Ctrl-C or on SIGTERM, and
+tells what has left and what was dropped, by reason. How late frames were given to the kernel is told, too:
+on average, 99 of 100, and the worst. --spin keeps the processor before a frame is due, for those who need
+it on the microsecond.
 
 With --json it prints one event a line: "ready", "stats" (every --stats seconds), "end".
 

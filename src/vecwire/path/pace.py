@@ -27,7 +27,7 @@ from cython.cimports.vecwire.path.pace import BINS, MOST_PACED
 from cython.cimports.vecwire.path.slots import Slots
 
 NANOSECONDS = cython.declare(int64_t, 1_000_000_000)
-#: The longest that a call of ``send`` sleeps at a time, in nanoseconds: whoever calls looks around in between.
+#: The longest that a call of ``send`` takes, in nanoseconds: whoever calls looks around in between.
 PATIENCE = cython.declare(int64_t, 50_000_000)
 #: How long ``send`` waits for room at a time, in seconds.
 ROOM_SECONDS = 0.05
@@ -47,12 +47,24 @@ def monotonic() -> int64_t:
 class Pacer:
     """Sends the frames of batches, each at its time.
 
-    Use: ``start``; then for each batch one of ``at_rate``, ``at_bits`` and ``at_times``, and ``send`` until all
-    frames are done with.
+    Use: ``start``; then for each batch one of ``at_rate``, ``at_bits`` and ``at_times``, and ``send`` until
+    all its frames are done with.
 
     Args:
         spin: nanoseconds before a frame is due from which on the processor is kept instead of sleeping.
     """
+
+    due: int64_t[MOST_PACED]
+    _bins: uint64_t[BINS]
+    _clock: cython.double
+    _sum: cython.double
+    _spin: int64_t
+    #: Frames that were sent, or dropped and counted; their octets; the calls that took.
+    frames: uint64_t
+    octets: uint64_t
+    calls: uint64_t
+    #: How late the latest of them was, in nanoseconds.
+    worst: uint64_t
 
     def __init__(self, *, spin: int = 0) -> None:
         self._spin = spin
@@ -105,7 +117,7 @@ class Pacer:
         Args:
             batch: the frames, with their ``timestamps``.
             base: the time that stands for the moment of ``start``.
-            speed: how many times as fast. What would come before the frame in front of it comes with that one.
+            speed: how many times as fast. A frame that is earlier than the one before comes with that one.
 
         Raises:
             ValueError: if the speed is not positive, or the batch too large.

@@ -1,9 +1,10 @@
 """Receives from a ring that the kernel fills (PACKET_RX_RING, TPACKET_V3): no system call a batch.
 
-Theory of operation: the ring is memory shared with the kernel, in blocks. The kernel writes frames into a block
-until it is full or a while has passed, and then says that it is the user's. All its frames are taken, a batch
-at a time, and the block is given back. While a reader sleeps the sender pays for a copy only, where a
-socket's queue costs it a buffer and a wake-up a frame: so more frames get through on few processors.
+Theory of operation: the ring is memory shared with the kernel, in blocks. The kernel writes frames into a
+block until it is full or a while has passed, and then says that it is the user's. All its frames are
+taken, a batch at a time, and the block is given back. While a reader sleeps the sender pays for a copy
+only, where a socket's queue costs it a buffer and a wake-up a frame: so more frames get through on few
+processors.
 
 The layout: Documentation/networking/packet_mmap.rst and linux/if_packet.h.
 """
@@ -44,6 +45,15 @@ class Ring:
     Raises:
         ValueError: if the memory is no whole number of blocks.
     """
+
+    _memory: object
+    _octets: uint8_t[::1]
+    _start: cython.pointer[uint8_t]
+    _blocks: uint32_t
+    _block_size: uint32_t
+    _block: uint32_t
+    _left: uint32_t
+    _next: cython.pointer[uint8_t]
 
     def __init__(self, memory: object, blocks: int) -> None:
         self._octets = memory

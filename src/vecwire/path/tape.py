@@ -37,6 +37,15 @@ class Packer:
         segment: whether a super-frame is written as the segments that it stands for.
     """
 
+    _form: cython.int
+    _snaplen: uint32_t
+    _segment: cython.bint
+    _at: cython.pointer[uint8_t]
+    _end: cython.pointer[uint8_t]
+    records: uint32_t
+    octets: uint64_t
+    cut: uint64_t
+
     def __init__(self, form: int, *, snaplen: int, segment: bool) -> None:
         self._form = form
         self._snaplen = snaplen
@@ -56,8 +65,8 @@ class Packer:
     ) -> tuple[int, int]:
         """Writes frames from ``first`` on, as far as there is room; a frame's records stay together.
 
-        ``records`` and ``octets`` then tell how many records this call has written and how many octets of frames
-        stand for; ``cut`` how many frames were longer than what is kept, since the beginning.
+        ``records`` and ``octets`` then tell how many records this call has written, and the octets of their
+        frames; ``cut`` how many frames were longer than what is kept, since the beginning.
 
         Args:
             batch: the frames.

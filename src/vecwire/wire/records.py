@@ -29,6 +29,7 @@ from cython.cimports.vecwire.wire.records import (
     ROWS,
     Ending,
     Interface,
+    Row,
 )
 
 SECOND = cython.declare(uint64_t, 1_000_000_000)
@@ -102,7 +103,7 @@ def begin_record(
 
 
 def end_record(form: cython.int, data: cython.pointer[uint8_t], kept: uint32_t) -> cython.pointer[uint8_t]:
-    """Writes what stands behind a frame, whose octets begin at ``data``; returns where the next record goes."""
+    """Writes what stands behind the octets of a frame at ``data``; returns where the next record goes."""
     if form == PCAP:
         return data + kept
     end: uint32_t = (kept + 3) & ~cython.cast(uint32_t, 3)
@@ -157,7 +158,6 @@ def scaled(ticks: uint64_t, factor: uint64_t) -> uint64_t:
 def nanoseconds(interface: cython.pointer[cython.const[Interface]], ticks: uint64_t) -> uint64_t:
     """A time in an interface's units as nanoseconds since 1970; never outside what 63 bits hold."""
     factor: uint64_t = 1
-    step: cython.int
     time: uint64_t
     shift: cython.int = interface.binary
     if shift >= 0:
@@ -171,8 +171,10 @@ def nanoseconds(interface: cython.pointer[cython.const[Interface]], ticks: uint6
             shift = 32
         time += (rest * SECOND) >> shift
     else:
-        for step in range(min(abs(interface.decimal - 9), 19)):
+        places: cython.int = min(abs(interface.decimal - 9), 19)
+        while places:
             factor *= 10
+            places -= 1
         time = scaled(ticks, factor) if interface.decimal <= 9 else ticks // factor
     if interface.offset:
         whole: int64_t = interface.offset
@@ -193,6 +195,18 @@ class Scanner:
         form: ``PCAP_FORM`` or ``PCAPNG_FORM``.
         swapped: whether the file's byte order is not the host's.
     """
+
+    _form: cython.int
+    _swapped: cython.bint
+    _interfaces: cython.pointer[Interface]
+    _count: uint32_t
+    _room: uint32_t
+    _last: uint64_t
+    rows: Row[ROWS]
+    found: uint32_t
+    needed: cython.size_t
+    ending: cython.int
+    culprit: cython.size_t
 
     def __init__(self, form: int, *, swapped: bool) -> None:
         self._form = form
@@ -245,6 +259,8 @@ class Scanner:
         """
         octets: Octets = Octets(piece)
         place: cython.size_t = at
+        if self._form == PCAP and not self._count:
+            raise ValueError("the interface of a pcap file was not described")
         if place > octets.length:
             raise ValueError("a scan begins within its piece")
         rows: uint32_t = min(most, ROWS)
@@ -326,7 +342,7 @@ class Scanner:
                     return NEEDS
                 number = get32(here + 4, swapped)
                 ticks = get32(here, swapped)
-                # The fraction counts in the units that the file began with; more than a second is taken as said.
+                # The fraction is in the units that the file began with; more than a second is taken as told.
                 ticks = ticks * (SECOND if self._interfaces.decimal == 9 else 1_000_000) + number
                 length = get32(here + 12, swapped)
                 if not self._row(self._interfaces, at[0] + PCAP_HEADER, kept, length, ticks, True):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
-from scapy.packet import Packet
 
 from vecwire.capture.describe import as_object, layers, line
+
+if TYPE_CHECKING:
+    from scapy.packet import Packet
 
 ETHERNET = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")
 FOUR = IP(src="10.0.0.1", dst="10.0.0.2")

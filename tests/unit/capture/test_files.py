@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from scapy.utils import PcapNgReader, PcapReader
@@ -32,7 +33,7 @@ def written(form: Form, *, snaplen: int = 262144) -> io.BytesIO:
 
 
 @pytest.mark.parametrize(("form", "reader"), [(Form.PCAP, PcapReader), (Form.PCAPNG, PcapNgReader)])
-def test_scapy_reads_what_is_written(form: Form, reader: type[PcapReader]) -> None:
+def test_scapy_reads_what_is_written(form: Form, reader: Any) -> None:
     """An independent reader sees the same frames at the same nanoseconds."""
     with reader(written(form)) as packets:
         found = list(packets)
@@ -166,8 +167,5 @@ def test_a_file_that_is_wrong_says_where(octets: bytes, offset: int, what: str) 
 def test_frames_before_the_fault_are_given() -> None:
     """What comes before the place that is wrong is read as if the file were good."""
     octets = written(Form.PCAPNG).getvalue() + b"what is that"
-    found = []
-    with pytest.raises(CaptureError):
-        found.extend(record.frame for record in CaptureReader(io.BytesIO(octets)))
     reader = iter(CaptureReader(io.BytesIO(octets)))
     assert [next(reader).frame for _ in FRAMES] == FRAMES

@@ -149,11 +149,15 @@ def test_a_file_that_cannot_grow_ends_with_a_whole_frame(
     path = tmp_path / "x.cap"
     recorder = Recorder(path, form=form)
     frames = [frame(number, 999) for number in range(1000)]
-    with pytest.raises(PortError, match="x.cap cannot be written further") as caught:
+
+    def fill() -> None:
         for start in range(0, 1000, 100):
             recorder.take(batch_of(*frames[start : start + 100]), 0)
             recorder.flush()
         recorder.close()
+
+    with pytest.raises(PortError, match=r"x\.cap cannot be written further") as caught:
+        fill()
     assert caught.value.errno == errno.EFBIG
     with pytest.raises(PortError):
         recorder.close()

@@ -26,7 +26,8 @@ def capture_port(client: Client, port: str, *, write: Path | None, count: int | 
     Args:
         client: Whom to ask.
         port: The port's name.
-        write: Where the file goes, pcapng or by its suffix pcap; ``-`` is standard output; None tells each frame instead.
+        write: Where the file goes, pcapng or by its suffix pcap; ``-`` is standard output; None tells each
+            frame instead.
         count: Frames after which to end; None is never.
         json: Whether a frame that is told is told as an object.
 
