@@ -1,11 +1,17 @@
-"""What all tests share: a clear word where the user may not do what many of them do."""
+"""What all tests share: a clear word where the user may not do what they do, or where a peer is missing.
+
+A missing peer fails a test, unless the environment says that it may be missing.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+
+from prepare import PEERS
 
 ROOT = Path(__file__).parent
 NEED_ROOT = tuple(ROOT / name for name in ("kernel", "interop", "faults"))
@@ -19,3 +25,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "any user can run make test PYTEST_ARGS='tests/unit tests/property'",
             returncode=77,
         )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fails or skips a test marked `needs(COMMAND...)` where a command is not installed."""
+    for mark in item.iter_markers("needs"):
+        for command in mark.args:
+            if shutil.which(command):
+                continue
+            reason = f"{command} is not installed (Debian: {PEERS.get(command, command)})"
+            if os.environ.get("VECWIRE_TEST_WITHOUT_PEERS") == "1":
+                pytest.skip(reason)
+            pytest.fail(f"{reason}; VECWIRE_TEST_WITHOUT_PEERS=1 skips what needs it", pytrace=False)

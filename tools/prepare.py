@@ -39,6 +39,7 @@ PEERS = {
     "socat": "socat",
     "linux.uml": "user-mode-linux",
     "qemu-system-x86_64": "qemu-system-x86",
+    "systemd-analyze": "systemd",
 }
 
 

@@ -80,11 +80,22 @@ class Engine:
         return tuple(self._seats)
 
     def start(self) -> Self:
-        """Begins to move frames; returns once they flow."""
+        """Begins to move frames; returns once they flow.
+
+        Raises:
+            OSError: if its thread may not stay on the processor that was asked for.
+        """
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                begun: Future[None] = Future()
+                self._thread = threading.Thread(target=self._run, args=(begun,), name=self._name, daemon=True)
                 self._thread.start()
+                try:
+                    begun.result()
+                except BaseException:
+                    self._thread.join()
+                    self._thread = None
+                    raise
         return self
 
     def stop(self) -> None:
@@ -92,17 +103,21 @@ class Engine:
         with self._lock:
             if self._thread is None:
                 return
-            for port in self._captured():
-                self.end_capture(port)
+            self.do(lambda: self._end_captures(lambda _: True))
             self._worker.stop()
             self._thread.join()
             self._thread = None
         if self._own_keeper:
             self._keeper.close()
 
-    def _run(self) -> None:
-        if self._cpu is not None:
-            os.sched_setaffinity(0, {self._cpu})
+    def _run(self, begun: "Future[None]") -> None:
+        try:
+            if self._cpu is not None:
+                os.sched_setaffinity(0, {self._cpu})
+        except BaseException as error:  # noqa: BLE001 # it is raised where the start is awaited
+            begun.set_exception(error)
+            return
+        begun.set_result(None)
         self._worker.run(self._lost)
 
     def do(self, what: Callable[[], T]) -> T:
@@ -111,8 +126,11 @@ class Engine:
         Returns:
             What it returned; what it raised is raised here.
         """
+        if threading.current_thread() is self._thread:
+            # Whoever holds the lock may be waiting for this very thread.
+            return what()
         with self._lock:
-            if not self.running or threading.current_thread() is self._thread:
+            if not self.running:
                 return what()
             done: Future[T] = Future()
 
@@ -162,13 +180,12 @@ class Engine:
         """Takes a port out, if it is there: it is its owner's to use or to close from then on."""
 
         def leave() -> None:
+            self._end_captures(lambda captured: captured is port)
             index = self._seats.pop(port, None)
             if index is not None:
                 del self._ports[index]
                 self._worker.unseat(index)
 
-        if port in self._captured():
-            self.end_capture(port)
         self.do(leave)
         self._keeper.forget(port)
         port.channel.release(owner)
@@ -181,7 +198,9 @@ class Engine:
             logger.info("%s: is down: %s", port.spec, port.why)
             self._keeper.lost(port, lambda: self._back(port))
         elif index in self._captures:
-            self._drop_capture(index)
+            capture = self._captures[index]
+            # Not now: the worker is looking at that very seat.
+            self._worker.post(lambda: self._end_captures(lambda captured: captured is capture.port))
 
     def _back(self, port: TransportPort) -> None:
         """Called by the keeper once a port is back."""
@@ -210,7 +229,7 @@ class Engine:
 
         def begin() -> int:
             index = self.seat_of(port)
-            if port in self._captured():
+            if any(capture.port is port for capture in self._captures.values()):
                 raise PortError(f"the port {port.spec} is captured already", remedy="end that capture first")
             capture = _Capture(port)
             try:
@@ -226,16 +245,12 @@ class Engine:
 
     def end_capture(self, port: TransportPort) -> None:
         """Ends the capture of a port, if there is one."""
+        self.do(lambda: self._end_captures(lambda captured: captured is port))
 
-        def end() -> None:
-            for sink, capture in list(self._captures.items()):
-                if capture.port is port:
-                    self._drop_capture(sink)
-
-        self.do(end)
-
-    def _captured(self) -> list[TransportPort]:
-        return [capture.port for capture in self._captures.values()]
+    def _end_captures(self, which: Callable[[TransportPort], bool]) -> None:
+        for sink, capture in list(self._captures.items()):
+            if which(capture.port):
+                self._drop_capture(sink)
 
     def _drop_capture(self, sink: int) -> None:
         capture = self._captures.pop(sink)

@@ -54,6 +54,7 @@ class Keeper:
         self._patients: dict[TransportPort, _Patient] = {}
         self._treated: TransportPort | None = None
         self._thread: threading.Thread | None = None
+        self._running = False
         self._wake = -1
 
     def lost(self, port: TransportPort, back: Callable[[], None]) -> None:
@@ -65,19 +66,17 @@ class Keeper:
         """
         with self._change:
             self._patients[port] = _Patient(port, back)
-            if self._thread is None:
-                self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            if not self._running:
+                self._running = True
                 self._thread = threading.Thread(target=self._run, name="vecwire-keeper", daemon=True)
                 self._thread.start()
-            else:
-                os.eventfd_write(self._wake, 1)
+            self._nudge()
 
     def forget(self, port: TransportPort) -> None:
         """Leaves a port alone; returns once nothing is done about it any more."""
         with self._change:
             self._patients.pop(port, None)
-            if self._wake >= 0:
-                os.eventfd_write(self._wake, 1)
+            self._nudge()
             if threading.current_thread() is not self._thread:
                 self._change.wait_for(lambda: self._treated is not port)
 
@@ -86,29 +85,58 @@ class Keeper:
         with self._change:
             self._patients.clear()
             thread = self._thread
-            if self._wake >= 0:
-                os.eventfd_write(self._wake, 1)
+            self._nudge()
         if thread is not None:
             thread.join()
 
+    def _nudge(self) -> None:
+        """Has the thread look at what has changed; with the lock held."""
+        self._change.notify_all()
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+
     def _run(self) -> None:
-        with Watch() as watch, select.epoll() as events:
+        while True:
+            pause = 0.0
+            try:
+                self._treat()
+            except Exception:
+                pause = LAST_DELAY
+                # Such as no descriptors left: what is lost must not stay so for ever.
+                logger.exception("nobody looks after lost ports for now")
+            with self._change:
+                if not self._patients:
+                    self._running = False
+                    return
+                self._change.wait_for(lambda: not self._patients, pause)
+
+    def _treat(self) -> None:
+        """Brings ports back until none is lost."""
+        with contextlib.ExitStack() as stack:
+            watch = stack.enter_context(Watch())
+            events = stack.enter_context(select.epoll())
+            stack.callback(self._close_wake)
+            with self._change:
+                self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             events.register(self._wake, select.EPOLLIN)
             events.register(watch.fileno(), select.EPOLLIN)
             known: dict[TransportPort, _Patient] = {}
             while True:
                 with self._change:
-                    if not self._patients:
-                        os.close(self._wake)
-                        self._wake = -1
-                        self._thread = None
-                        return
                     patients = dict(self._patients)
+                if not patients:
+                    return
                 self._follow(known, patients, watch, events)
                 self._sleep(known, watch, events)
                 for patient in list(known.values()):
                     if patient.due <= time.monotonic():
                         self._try(patient, events)
+
+    def _close_wake(self) -> None:
+        with self._change:
+            if self._wake >= 0:
+                os.close(self._wake)
+            self._wake = -1
 
     @staticmethod
     def _follow(
@@ -157,32 +185,36 @@ class Keeper:
                 return
             self._treated = port
         try:
-            back = port.recover()
-            if back:
+            if port.recover():
                 with self._change:
                     if self._patients.get(port) is patient:
                         del self._patients[port]
                 patient.back()
-                return
+            elif port.channel.wake_fd >= 0 and not patient.knocked:
+                self._watch_door(patient, events)
+            else:
+                self._try_later(patient)
         except Exception:
             # The others must go on, whatever became of this one.
             logger.exception("%s: bringing it back failed", port.spec)
+            self._try_later(patient)
         finally:
+            # From here on its owner may close it.
             with self._change:
                 self._treated = None
                 self._change.notify_all()
-        if port.channel.wake_fd >= 0 and not patient.knocked:
-            self._watch_door(patient, events)
-        else:
-            # A client who could not be taken waits for a while; so does everything else that failed.
-            patient.knocked = False
-            patient.due = time.monotonic() + patient.delay
-            patient.delay = min(2 * patient.delay, LAST_DELAY)
+
+    @staticmethod
+    def _try_later(patient: _Patient) -> None:
+        """Lets some time pass: a client who could not be taken waits, and so does all else that failed."""
+        patient.knocked = False
+        patient.due = time.monotonic() + patient.delay
+        patient.delay = min(2 * patient.delay, LAST_DELAY)
 
     @staticmethod
     def _watch_door(patient: _Patient, events: select.epoll) -> None:
         """Has a client at a listening port's door wake the thread; until then there is nothing to try."""
         patient.knocked = False
         patient.due = float("inf")
+        events.register(patient.port.channel.wake_fd, select.EPOLLIN)
         patient.door = patient.port.channel.wake_fd
-        events.register(patient.door, select.EPOLLIN)

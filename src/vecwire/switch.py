@@ -22,6 +22,8 @@ AGE = 300.0
 ADDRESSES = 65_536
 #: The VLANs that a frame may name (IEEE 802.1Q, table 9-2).
 FIRST_VLAN, LAST_VLAN = 1, 4094
+#: The highest number of a horizon group, a rate or a bound.
+MOST = 2**32 - 1
 
 
 class Cable:
@@ -139,8 +141,8 @@ class Membership:
         if self.vlan in self.tagged:
             raise ValueError(f"VLAN {self.vlan} is either untagged or tagged on a port, not both")
         for name in ("horizon", "flood_rate", "addresses"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is not negative, as {getattr(self, name)} is")
+            if not 0 <= getattr(self, name) <= MOST:
+                raise ValueError(f"{name} is 0 to {MOST}, not {getattr(self, name)}")
 
 
 ANYTHING = Membership()
@@ -257,7 +259,9 @@ class Switch:
         Raises:
             PortError: if it is in a cable or a switch already.
             ClosedError: if it is closed.
+            ValueError: if it may learn more addresses than the switch knows.
         """
+        self._check(membership)
         self._engine.claim(port, self)
         if port in self._memberships:
             raise PortError(f"the port {port.spec} is in this switch already")
@@ -269,12 +273,21 @@ class Switch:
                 self.remove(port)
                 raise
 
+    def _check(self, membership: Membership) -> None:
+        if membership.addresses > self.capacity:
+            raise ValueError(
+                f"this switch knows {self.capacity} addresses at the most; a port cannot have"
+                f" {membership.addresses}"
+            )
+
     def _plug(self, port: TransportPort) -> None:
         number = self._engine.worker.plug(self._engine.seat(port), self._bridge)
         self._numbers[port] = number
         self._configure(port)
 
     def _configure(self, port: TransportPort) -> None:
+        if port not in self._numbers:
+            return  # it is not started yet
         membership = self._memberships[port]
         self._bridge.configure(
             self._numbers[port],
@@ -290,11 +303,12 @@ class Switch:
 
         Raises:
             PortError: if it is not in the switch.
+            ValueError: if it may learn more addresses than the switch knows.
         """
+        self._check(membership)
         self.membership(port)
         self._memberships[port] = membership
-        if port in self._numbers:
-            self._engine.do(lambda: self._configure(port))
+        self._engine.do(lambda: self._configure(port))
 
     def remove(self, port: TransportPort) -> None:
         """Takes a port out, and forgets what was behind it; the others notice nothing. It stays open.
@@ -303,9 +317,10 @@ class Switch:
             PortError: if it is not in the switch.
         """
         self.membership(port)
+        # The number first: another port may have it as soon as this one is out.
+        self._engine.do(lambda: self._numbers.pop(port, None))
         self._engine.unseat(port, self)
-        self._memberships.pop(port)
-        self._numbers.pop(port, None)
+        self._memberships.pop(port, None)
 
     def fdb(self) -> list[Station]:
         """The addresses that are known now, with the port that each is behind."""
@@ -330,9 +345,12 @@ class Switch:
         if port is None:
             return self._engine.do(self._table.forget)
         self.membership(port)
-        if port not in self._numbers:
-            return 0
-        return self._engine.do(lambda: self._table.forget(self._numbers[port]))
+
+        def forget() -> int:
+            number = self._numbers.get(port)
+            return 0 if number is None else self._table.forget(number)
+
+        return self._engine.do(forget)
 
     def start(self) -> Self:
         """Begins to move frames; returns once they flow."""

@@ -60,6 +60,11 @@ def test_every_compiled_module_is_there(names: set[str]) -> None:
     declared = {name.removesuffix(".pxd") for name in names if name.endswith(".pxd")}
     pairs = {name for name in declared if f"{name}.py" in names}
     assert compiled == pairs
-    assert not {
-        name for name in names if not name.endswith((".py", ".pxd", ".so", "/py.typed", "/schema.json"))
-    }
+    data = ("/py.typed", "/schema.json", "/grafana.json", "/vecwire.service")
+    assert not {name for name in names if not name.endswith((".py", ".pxd", ".so", *data))}
+
+
+def test_the_data_of_the_service_is_there(names: set[str]) -> None:
+    """The schema, the dashboard and the unit are in the wheel."""
+    data = {f"vecwire/service/{name}" for name in ("schema.json", "grafana.json", "vecwire.service")}
+    assert data <= names

@@ -24,7 +24,18 @@ def vecwire_command(*arguments: str) -> list[str]:
 
 
 def ordinary(argv: Sequence[str], *, tun: bool = False) -> list[str]:
-    """The command that runs `argv` as an ordinary user without any capability.
+    """The command that runs `argv` as an ordinary user without any capability, where `reachable` shows.
+
+    Args:
+        argv: A command.
+        tun: Whether /dev/net/tun is open.
+    """
+    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    return reachable(["setpriv", *user, "--inh-caps=-all", "--bounding-set=-all", *argv], tun=tun)
+
+
+def reachable(argv: Sequence[str], *, tun: bool = False) -> list[str]:
+    """The command that runs `argv` where an ordinary user finds all that it needs.
 
     It sees the host through a mount namespace in which the interpreter can be reached, even where that is
     in the home directory of root, and /dev/net/tun is open to everyone or to nobody.
@@ -36,12 +47,11 @@ def ordinary(argv: Sequence[str], *, tun: bool = False) -> list[str]:
     lines = [
         "set -e",
         "mount -t tmpfs -o mode=755,dev tmpfs /mnt",
-        *_uncover(),
+        *uncover(),
         "mknod -m 666 /mnt/tun c 10 200" if tun else "install -m 600 /dev/null /mnt/tun",
         "mount --bind /mnt/tun /dev/net/tun",
         "cd /",
-        f"exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups --inh-caps=-all --bounding-set=-all "
-        + shlex.join(argv),
+        f"exec {shlex.join(argv)}",
     ]
     return ["unshare", "--mount", "--", "sh", "-c", "\n".join(lines)]
 
@@ -53,7 +63,7 @@ def users_may_have_namespaces() -> bool:
     return subprocess.run(argv, capture_output=True, check=False, timeout=30).returncode == 0
 
 
-def _uncover() -> Iterator[str]:
+def uncover() -> Iterator[str]:
     """The commands that make what a test needs reachable for everyone, and nothing else beside it."""
     package = Path(vecwire.__file__).resolve().parent
     needed = {Path(sys.prefix), Path(sys.base_prefix), package.parent}

@@ -9,7 +9,7 @@ from oracle import internet
 from oracle.anything import FRAMES, UINT16, stream_segments
 from oracle.cliff import Cliff
 from oracle.internet import Segment
-from vecwire.wire.ethernet import headers, tagged
+from vecwire.wire.ethernet import headers, tagged, untagged
 
 CLIFF = Cliff()
 
@@ -55,3 +55,9 @@ def test_a_tag_changes_nothing_else(frame: bytes, tci: int, tpid: int) -> None:
     """Of any octets, all that were there are there after a tag is put in, in order."""
     made = tagged(frame, tci, tpid)
     assert made == frame[:12] + tpid.to_bytes(2) + tci.to_bytes(2) + frame[12:]
+
+
+@given(st.binary(min_size=14, max_size=100), UINT16, UINT16)
+def test_a_tag_leaves_no_trace(frame: bytes, tci: int, tpid: int) -> None:
+    """Of any octets, what a tag was put into and taken out of is what it was."""
+    assert untagged(tagged(frame, tci, tpid)) == frame

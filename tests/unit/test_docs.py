@@ -15,10 +15,13 @@ import typer
 
 import vecwire
 from peers.net import Namespace, veth
+from peers.told import Told, port_state
 from vecwire import SpecError
 from vecwire.cli import COMMANDS, application
 from vecwire.cli._common import ExitCode
 from vecwire.path import errnos
+from vecwire.service.metrics import ServiceCollector
+from vecwire.service.privileges import needed
 from vecwire.spec import SPEC_CLASSES
 from vecwire.wire.counters import DROPS, MEANINGS
 
@@ -55,6 +58,8 @@ SEED = (
     "uml_vector_default_bpf",
 )
 ROWS_OF_THE_SEED = 18
+#: What a metric's name ends in, by its type.
+_ENDINGS = {"counter": "_total", "info": "_info", "gauge": ""}
 
 _FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
@@ -386,7 +391,7 @@ def rows(page: str, heading: str = "") -> list[list[str]]:
 
 def test_every_counter_is_told() -> None:
     """The page of counters has each of them, in order, with the meaning that the code gives it."""
-    told = [row for row in rows("counters.md") if row[0] != "counter"]
+    told = [row for row in rows("counters.md") if len(row) == 3 and row[0] != "counter"]
     assert [(row[0], row[1]) for row in told] == list(MEANINGS.items())
     assert {row[0] for row in told if row[1].startswith("dropped")} == {*DROPS}
 
@@ -436,3 +441,27 @@ def test_readers_find_what_is_wrong() -> None:
     assert is_there("vecwire.transports._port.TransportPort.recover")
     assert "-netdev-l2tpv3" in anchors(ROOT / "docs" / "interop.md")
     assert words_of("vecwire cable a,b=1 c,d=2 & first=$!") == ["vecwire", "cable", "a,b=1", "c,d=2"]
+
+
+def test_every_metric_is_told() -> None:
+    """The page has each metric, with its labels and the help text that the service gives it."""
+    service = Told()
+    service.ports = [port_state("tap0", offloads=["gso"])]
+    wanted = [
+        [family.name + _ENDINGS[family.type], ", ".join(family.samples[0].labels), family.documentation]
+        for family in ServiceCollector(service).collect()
+    ]
+    assert rows("operations.md", "Metrics")[1:] == wanted
+
+
+def test_privileges_are_told() -> None:
+    """The page has what each transport needs to be opened again."""
+    told = {row[0]: set(row[1].split(", ")) - {"none"} for row in rows("operations.md", "Privileges")}
+    tunnel = "src=192.0.2.1,dst=192.0.2.2"
+    specs = [
+        *("raw,ifname=eth1", "tap,ifname=tap0", "hybrid,ifname=tap0", f"gre,{tunnel}"),
+        *(f"l2tpv3,{tunnel},rx_session=1,tx_session=2", "bess,listen=/run/guest"),
+    ]
+    for spec in map(vecwire.parse, specs):
+        assert told[spec.transport] == needed([spec], force_buffers=False)
+    assert {vecwire.parse(spec).transport for spec in specs} == set(SPEC_CLASSES)

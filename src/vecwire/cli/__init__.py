@@ -6,6 +6,8 @@ A subcommand NAME is a module ``vecwire.cli.NAME`` and an entry of :data:`COMMAN
   they are.
 - ``command``: a function whose annotated parameters are the options and arguments (typer's way). It returns
   when it is done and raises a :class:`~vecwire.errors.VecwireError` when it fails.
+- ``SUBCOMMANDS``, where it has subcommands of its own: pairs of the manual page and the function, by name.
+  ``command`` then takes the options that they share, and ``Group`` is the class that holds them together.
 
 What subcommands share is in ``_common`` (options, exit codes, logging) and ``_output`` (printing). A module
 of this package that ``cable`` needs at its start does not import rich, which takes longer than all the rest.
@@ -25,7 +27,7 @@ from vecwire.cli._output import print_error
 from vecwire.errors import PortError, VecwireError
 from vecwire.spec.text import nearest
 
-COMMANDS = ("cable", "switch", "run", "spec", "probe", "demo", "bench")
+COMMANDS = ("cable", "switch", "run", "ctl", "top", "spec", "probe", "demo", "bench")
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _HELP = """
@@ -59,9 +61,15 @@ class _Commands(TyperGroup):
                 ctx.fail(f"No such command {cmd_name!r}; did you mean {meant}?")
             return None
         module = import_module(f"{__name__}.{cmd_name}")
-        single = _app()
-        single.command(cmd_name, help=_manual(module.HELP), context_settings=_SETTINGS)(module.command)
-        return typer.main.get_command(single)
+        if not hasattr(module, "SUBCOMMANDS"):
+            single = _app()
+            single.command(cmd_name, help=_manual(module.HELP), context_settings=_SETTINGS)(module.command)
+            return typer.main.get_command(single)
+        several = _app(cls=module.Group, no_args_is_help=True, context_settings=_SETTINGS)
+        several.callback(help=_manual(module.HELP))(module.command)
+        for name, (text, function) in module.SUBCOMMANDS.items():
+            several.command(name, help=_manual(text), context_settings=_SETTINGS)(function)
+        return typer.main.get_command(several)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the subcommand; says on standard error why it failed."""

@@ -3,13 +3,13 @@
 One set of rows serves the table of a terminal, the lines of a log and the table at the end.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vecwire.meter import Reading
-from vecwire.port import PortInfo
-from vecwire.wire.counters import DROPS, MEANINGS
+from vecwire.port import PortInfo, PortStats
+from vecwire.wire.counters import DROPS, MEANINGS, NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -151,3 +151,19 @@ def quantity(value: float, unit: str) -> str:
         prefix += 1
     digits = 0 if prefix == 0 or value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:.{digits}f} {_PREFIXES[prefix]}{unit}"
+
+
+def stats_of(counters: Mapping[str, int]) -> PortStats:
+    """The counters that a service has told; those that one of another version has not are zero."""
+    return PortStats({name: counters.get(name, 0) for name in NAMES})
+
+
+def span(seconds: float) -> str:
+    """How long something is so, in its greatest units: ``12 s``, ``3 min``, ``5 h 12 min``, ``4 d 2 h``."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, hours, days = whole // 60 % 60, whole // 3600 % 24, whole // 86400
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    first = next(index for index, (value, _) in enumerate(parts) if value)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value)

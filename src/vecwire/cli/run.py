@@ -34,7 +34,7 @@ The file is TOML. docs/service.md has all its tables and keys:
 
 With --check the file is only judged: nothing is opened. All errors are told at once, each with its line, its
 key and what to do; with --json as one object. --schema prints the JSON schema by which an editor completes
-and checks the file.
+and checks the file; --unit prints a unit for systemd, hardened, that runs this command with FILE.
 
 It prints "ready" once frames flow, and the counters of all ports when it ends: after --duration, on Ctrl-C
 or on SIGTERM. SIGHUP, or "vecwire ctl reload", applies only what has changed in the file: a port that is the
@@ -52,6 +52,7 @@ Examples:
     vecwire run --check vecwire.toml
     vecwire run --check --json vecwire.toml | jq -r '.errors[] | "\\(.line): \\(.message)"'
     vecwire run --schema > vecwire.schema.json
+    vecwire run --unit /etc/vecwire/vecwire.toml > /etc/systemd/system/vecwire.service
     vecwire run vecwire.toml
     vecwire run --workers 2 --pin --user vecwire /etc/vecwire.toml
 """
@@ -68,6 +69,7 @@ def command(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Judge the file, and open nothing.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the file's JSON schema.")] = False,
+    unit: Annotated[bool, typer.Option("--unit", help="Print a unit for systemd.")] = False,
     workers: Annotated[
         int | None,
         typer.Option(min=1, max=64, metavar="N", help="How many threads move frames.", show_default=False),
@@ -91,7 +93,7 @@ def command(
     json: JsonOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Runs the service, or judges its file, or prints the file's schema.
+    """Runs the service, or judges its file, or prints the file's schema or the service's unit.
 
     Raises:
         typer.Exit: With 2 where the file is wrong and was told as JSON.
@@ -101,6 +103,11 @@ def command(
         from vecwire.service.schema import shipped  # noqa: PLC0415
 
         sys.stdout.write(shipped())
+        return
+    if unit:
+        from vecwire.service.unit import CONFIG, unit_text  # noqa: PLC0415
+
+        sys.stdout.write(unit_text(config=CONFIG if file is None else str(file.absolute())))
         return
     if file is None:
         ctx.fail(_NO_FILE)

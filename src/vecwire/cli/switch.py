@@ -13,7 +13,6 @@ from vecwire.cli._common import (
 )
 from vecwire.cli._completion import complete_spec
 from vecwire.cli._running import Shared, run
-from vecwire.errors import PortError
 from vecwire.switch import ADDRESSES, AGE, Switch
 from vecwire.transports import TransportPort
 
@@ -66,5 +65,5 @@ def command(
         return switch
 
     if len(specs) < 2:
-        raise PortError("a switch has two ports at the least", remedy="name one more transport")
+        raise typer.BadParameter("a switch has two ports at the least: name one more transport")
     run(specs, join, Shared(json=json, duration=duration, stats=stats))

@@ -333,6 +333,31 @@ def flood_alike(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def make_alike(
+    plane: cython.pointer[Plane],
+    slots: cython.pointer[Slots],
+    floods: uint32_t,
+    drop: cython.pointer[uint64_t],
+) -> cython.void:
+    """Puts tags in where some of the frames for all carry one and others do not.
+
+    A frame that is changed before it leaves would otherwise leave after later ones of its flow.
+    """
+    k: uint32_t
+    seen: uint8_t = 0
+    for k in range(floods):
+        if plane.vlans[plane.order[k]] != NATIVE:
+            seen |= 1 if plane.marks[plane.order[k]] & HAS_TAG else 2
+    if seen != 3:
+        return
+    for k in range(floods):
+        if plane.vlans[plane.order[k]] != NATIVE and not plane.marks[plane.order[k]] & HAS_TAG:
+            change(plane, slots, plane.order[k], drop)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def flood(
     plane: cython.pointer[Plane], number: uint32_t, slots: cython.pointer[Slots], floods: uint32_t
 ) -> cython.void:
@@ -347,6 +372,7 @@ def flood(
     turn: uint32_t
     form: cython.int
     again: cython.bint = True
+    make_alike(plane, slots, floods, cython.address(counters[count.SWITCH_VLAN]))
     for turn in range(2):
         if not again:
             break
@@ -490,7 +516,8 @@ class Bridge:
                 raise MemoryError("no memory for the ports of a switch")
             self.plane.members = members
             self.room = room
-        self._reserve(max(capacity, self.plane.capacity))
+        if capacity > self.plane.capacity:
+            self._reserve(capacity)
         member = cython.address(self.plane.members[number])
         memset(member, 0, cython.sizeof(Member))
         member.transparent = True

@@ -46,7 +46,7 @@ def send_out(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython
     """Offers frames to a seat's port; the table of frames can be offered again afterwards."""
     index: uint32_t
     offer(seat.endpoint, seat.hold, slots)
-    if seat.hold.count or seat.endpoint.lost:
+    if seat.hold.count or seat.endpoint.lost or seat.endpoint.blocked:
         # What was begun goes on from the copy that is held.
         for index in range(slots.count):
             slots.progress[index] = 0

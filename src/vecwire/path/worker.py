@@ -197,6 +197,11 @@ class Worker:
         self.seats[index] = cython.NULL
         free(gone)
         self._held[index] = None
+        self._batches = {
+            shape: batch
+            for shape, batch in self._batches.items()
+            if any(held is not None and held[1] is batch for held in self._held)
+        }
 
     def _unwatch(self, index: uint32_t) -> None:
         """Takes a seat's descriptors out of the epoll set."""
@@ -268,7 +273,7 @@ class Worker:
         os.eventfd_write(self.wake, 1)
 
     def stop(self) -> None:
-        """Ends ``run`` soon; may be called from any thread."""
+        """Ends ``run`` soon, or the next one at once; may be called from any thread."""
         self.stopping = True
         os.eventfd_write(self.wake, 1)
 
@@ -280,12 +285,19 @@ class Worker:
         Args:
             lost: called with the number of a seat whose channel is lost; it raises nothing and is quick.
         """
+        index: uint32_t
         self._lost = lost
-        self.stopping = False
-        with cython.nogil:
-            self._run()
-        self._take_messages()
-        self._lost = None
+        for index in range(self.room):
+            # Whoever was told before may have given up since.
+            if self.seats[index] != cython.NULL:
+                self.seats[index].ailing = False
+        try:
+            with cython.nogil:
+                self._run()
+            self._take_messages()
+        finally:
+            self._lost = None
+            self.stopping = False
 
     def _run(self) -> cython.int:
         events: epoll_event[64]

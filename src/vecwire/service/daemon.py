@@ -103,14 +103,14 @@ class _Process:
 
     async def run(self) -> None:
         """Runs it from the first port to the last."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         told, wanted = self._config.service, self._settings
         service = Service(
             self._path,
             workers=wanted.workers or told.workers,
             pin=wanted.pin or told.pin,
             poll=told.poll,
-            stop=lambda: loop.call_soon_threadsafe(self._end.set),
+            stop=self._ask_to_end,
         )
         async with contextlib.AsyncExitStack() as stack:
             for each in ENDING:
@@ -141,6 +141,10 @@ class _Process:
             for task in self._tasks:
                 task.cancel()
             self._ended(service)
+
+    def _ask_to_end(self) -> None:
+        """Ends the process soon; from any thread."""
+        self._loop.call_soon_threadsafe(self._end.set)
 
     def _drop_privileges(self) -> None:
         """Gives up what opening the ports again does not take."""

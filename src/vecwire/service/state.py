@@ -134,7 +134,8 @@ class Controlled(Protocol):
     """The service as those see it who ask and control it.
 
     A name that is not there raises a :class:`~vecwire.errors.PortError` with the nearest one as its remedy;
-    an option that is wrong raises a :class:`~vecwire.errors.SpecError`.
+    an option that is wrong raises a :class:`~vecwire.errors.ConfigError`, or the spec a
+    :class:`~vecwire.errors.SpecError`.
 
     The calls that only ask (``status``, ``port_states``, ``switch_states``, ``cable_states``, ``stations``)
     return at once, from any thread. The others may take a while; no two of them run at the same time.

@@ -150,7 +150,8 @@ class TransportPort:
             self._arm()
         self._opened = self._open()
         self._attach()
-        return True
+        # A server that is there has no client yet.
+        return not self.channel.lost
 
     def _interface_is_the_same(self) -> bool:
         ifname, ifindex = self._opened.ifname, self._opened.ifindex

@@ -90,6 +90,18 @@ def test_bash_words_are_joined(words: list[str], index: int, result: tuple[list[
             ["tap0,depth="],
         ),
         (
+            {
+                "_VECWIRE_COMPLETE": "complete_bash",
+                "COMP_WORDS": "vecwire\nswitch\ntap,ifname\n=\ntap0\nbess,dst\n=\n@a\nraw,ifname\n=\neth0,de",
+                "COMP_CWORD": "10",
+            },
+            ["eth0,depth="],
+        ),
+        (
+            {"_VECWIRE_COMPLETE": "complete_bash", "COMP_WORDS": "vecwire\nswi", "COMP_CWORD": "1"},
+            ["switch"],
+        ),
+        (
             {"_VECWIRE_COMPLETE": "complete_bash", "COMP_WORDS": "vecwire\nsp", "COMP_CWORD": "1"},
             ["spec"],
         ),

@@ -7,14 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from vecwire.cli import application
 from vecwire.cli._completion import complete_file
+from vecwire.service.daemon import Settings
 from vecwire.service.schema import shipped
 
 RIGHT = """
@@ -140,26 +139,19 @@ def test_without_a_file_it_is_a_usage_error() -> None:
 
 def test_options_reach_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without --check the service gets the file and the options, as they are or left out."""
-    calls: list[dict[str, Any]] = []
-    daemon = ModuleType("vecwire.service.daemon")
-    daemon.serve = lambda path, **options: calls.append({"path": path, **options})  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vecwire.service.daemon", daemon)
+    calls: list[tuple[Path, Settings]] = []
+    monkeypatch.setattr(
+        "vecwire.service.daemon.serve", lambda path, settings, **_: calls.append((path, settings))
+    )
     assert run("x.toml").exit_code == 0
     arguments = "x.toml --json --workers 3 --pin --control /c --metrics 9477 --user me --duration 2"
     assert run(*arguments.split()).exit_code == 0
-    nothing = dict.fromkeys(("workers", "metrics", "control", "user", "duration"))
     assert calls == [
-        {"path": Path("x.toml"), "json": False, "pin": False, **nothing},
-        {
-            "path": Path("x.toml"),
-            "json": True,
-            "workers": 3,
-            "pin": True,
-            "control": "/c",
-            "metrics": "9477",
-            "user": "me",
-            "duration": 2.0,
-        },
+        (Path("x.toml"), Settings()),
+        (
+            Path("x.toml"),
+            Settings(workers=3, pin=True, control="/c", metrics="9477", user="me", duration=2.0),
+        ),
     ]
 
 

@@ -16,7 +16,7 @@ from oracle.compiled import address, function
 from oracle.internet import Segment
 from oracle.shapes import CUSTOMER, HOP_BY_HOP, PADDING, ROUTED, SERVICE, SHAPES
 from vecwire.wire import ethernet
-from vecwire.wire.ethernet import Headers, headers, tagged
+from vecwire.wire.ethernet import Headers, headers, tagged, untagged
 
 PAYLOAD = b"twelve octet"
 
@@ -197,6 +197,21 @@ def test_a_tag_is_written_into_the_room_before_the_frame() -> None:
     start = address(room)
     assert insert(start + 8, *CUSTOMER) == start + 4
     assert room == b"\xa5" * 4 + tagged(TCP4, CUSTOMER[1]) + b"\xa5" * 8
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_tag_that_is_taken_out_is_gone(name: str) -> None:
+    """Without its outermost tag a frame is what it was before that was put in, however many there are."""
+    frame = internet.build(replace(SHAPES[name], payload=PAYLOAD))
+    assert untagged(tagged(frame, 0x2005)) == frame
+    assert untagged(tagged(tagged(frame, 1), 2, 0x88A8)) == tagged(frame, 1)
+
+
+@pytest.mark.parametrize("length", range(18))
+def test_what_has_no_room_for_a_tag_has_none(length: int) -> None:
+    """From what is shorter than a tagged frame no tag can be taken out."""
+    with pytest.raises(ValueError, match=f"not {length}"):
+        untagged(bytes(length))
 
 
 @pytest.mark.parametrize("length", range(14))

@@ -1,0 +1,308 @@
+"""The control socket: JSON-RPC 2.0 on a Unix stream socket, one message a line.
+
+Theory of operation: each client has a task that reads a line, has it answered, and sends all of the answer
+before it reads the next. So what a client costs is one line and one answer, however much it sends and however
+little it reads; one that leaves an answer standing for too long is hung up on. Descriptors go along with the
+first octet of the answer (unix(7), SCM_RIGHTS), for which the sockets are used bare: asyncio's streams cannot
+carry them.
+
+Nobody but root and the user of the service may connect: the path's mode says so, and the kernel is asked who
+is at the other end (SO_PEERCRED), lest the path was made readable.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vecwire.errors import PortError
+from vecwire.service.dispatch import Answer, Dispatcher
+from vecwire.service.jsonrpc import LONGEST_LINE, Code, Lines, RpcError, error_text
+from vecwire.service.state import Controlled
+
+logger = logging.getLogger("vecwire.control")
+
+MODE = 0o600
+#: Clients that wait to be taken. With one more connect(2) gives EAGAIN to a client that does not block.
+_BACKLOG = 128
+_CHUNK = 1 << 16
+_CREDENTIALS = struct.Struct("iII")  # struct ucred of unix(7): pid, uid, gid
+#: Seconds without an accept after one failed, for want of descriptors.
+_PAUSE = 0.5
+#: Seconds that answers have to get out when the service ends.
+_GRACE = 2.0
+
+
+class Control:
+    """Listens on a Unix socket and lets its clients ask and control the service.
+
+    Args:
+        service: whom to ask.
+        path: where to listen. A directory that is not there is made, but not the one above it.
+        clients: the most clients at a time; one more is told so and hung up on.
+        patience: seconds that an answer may stand unread before its client is hung up on.
+    """
+
+    def __init__(
+        self, service: Controlled, path: str | Path, *, clients: int = 32, patience: float = 30.0
+    ) -> None:
+        self.path = Path(path)
+        self._dispatcher = Dispatcher(service)
+        self._most = clients
+        self._patience = patience
+        self._listener: socket.socket | None = None
+        self._identity: tuple[int, int] | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._clients: dict[asyncio.Task[None], _Client] = {}
+
+    async def start(self) -> None:
+        """Begins to listen.
+
+        Raises:
+            PortError: if another process listens there, or the path cannot be made.
+        """
+        if self._listener is not None:
+            return
+        self._listener = listen(self.path)
+        found = self.path.stat()
+        self._identity = found.st_dev, found.st_ino
+        self._accepting = asyncio.create_task(self._accept(self._listener), name="control")
+        logger.info("%s: listening", self.path)
+
+    async def stop(self) -> None:
+        """Stops listening, lets answers that are under way go out, hangs up, and removes the path."""
+        if self._listener is None or self._accepting is None:
+            return
+        self._accepting.cancel()
+        await asyncio.wait([self._accepting])
+        self._remove()
+        self._listener.close()
+        self._listener = self._accepting = None
+        for task, client in self._clients.items():
+            if not client.busy:
+                task.cancel()
+        if self._clients:
+            _, late = await asyncio.wait(self._clients, timeout=_GRACE)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _remove(self) -> None:
+        """Removes the path, if it is still the one that was made here."""
+        try:
+            found = self.path.lstat()
+            if (found.st_dev, found.st_ino) == self._identity:
+                self.path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            # The directory was root's, and the service has dropped its privileges since.
+            logger.warning("%s: cannot be removed: %s", self.path, error.strerror)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                peer, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                logger.warning("%s: no client can be taken: %s", self.path, error.strerror)
+                await asyncio.sleep(_PAUSE)
+                continue
+            if why := self._refusal(peer):
+                _turn_away(peer, why)
+                continue
+            client = _Client(peer, self._dispatcher, self._patience)
+            task = asyncio.create_task(client.run(), name="control client")
+            self._clients[task] = client
+            task.add_done_callback(self._clients.pop)
+
+    def _refusal(self, peer: socket.socket) -> str:
+        """Returns why a client is not served; empty where it is."""
+        uid = user_of(peer)
+        if uid not in {0, os.geteuid()}:
+            return f"user {uid} may not control this service: only root and user {os.geteuid()} may"
+        if len(self._clients) >= self._most:
+            return f"{self._most} clients are connected, as many as may be: end one of them"
+        return ""
+
+
+class _Client:
+    """One client, from its connection to its end."""
+
+    def __init__(self, peer: socket.socket, dispatcher: Dispatcher, patience: float) -> None:
+        self._peer = peer
+        self._dispatcher = dispatcher
+        self._patience = patience
+        #: Whether it waits for an answer.
+        self.busy = False
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Answers line after line, until the client goes or does not take its answers."""
+        with self._peer:
+            try:
+                await self._converse()
+            except RpcError as failure:
+                with contextlib.suppress(OSError, TimeoutError):
+                    await self._send(Answer(error_text(None, failure).encode() + b"\n"))
+            except TimeoutError:
+                logger.warning("a client left its answer unread for %g s: hung up", self._patience)
+            except OSError as error:
+                logger.debug("a client has gone: %s", error.strerror)
+            except asyncio.CancelledError:
+                # Only Control.stop cancels, and it waits for the end of this.
+                logger.debug("a client was hung up on, since the service ends")
+
+    async def _converse(self) -> None:
+        loop = asyncio.get_running_loop()
+        lines = Lines(LONGEST_LINE)
+        while data := await loop.sock_recv(self._peer, _CHUNK):
+            for line in lines.feed(data):
+                await self._answer(line)
+        if line := lines.end():
+            await self._answer(line)
+
+    async def _answer(self, line: bytes) -> None:
+        self.busy = True
+        answer = await self._dispatcher.answer(line)
+        try:
+            await self._send(answer)
+        finally:
+            answer.close()
+        self.busy = False
+        await asyncio.sleep(0)  # who sends many lines at once does not keep the others waiting
+
+    async def _send(self, answer: Answer) -> None:
+        async with asyncio.timeout(self._patience):
+            data = answer.line
+            while answer.descriptors:
+                try:
+                    data = data[socket.send_fds(self._peer, [data], answer.descriptors) :]
+                    break
+                except BlockingIOError:
+                    await writable(self._peer)
+            await asyncio.get_running_loop().sock_sendall(self._peer, data)
+
+
+async def writable(sock: socket.socket) -> None:
+    """Returns once there is room to send."""
+    loop = asyncio.get_running_loop()
+    room = asyncio.Event()
+    loop.add_writer(sock, room.set)
+    try:
+        await room.wait()
+    finally:
+        loop.remove_writer(sock)
+
+
+def _turn_away(peer: socket.socket, why: str) -> None:
+    logger.warning("a client was turned away: %s", why)
+    with peer, contextlib.suppress(OSError):
+        peer.send(error_text(None, RpcError(Code.NOT_SERVED, why)).encode() + b"\n")
+
+
+def user_of(peer: socket.socket) -> int:
+    """Returns the user id of who is at the other end of a Unix socket (SO_PEERCRED of unix(7))."""
+    return _credentials(peer)[1]
+
+
+def _credentials(peer: socket.socket) -> tuple[int, int, int]:
+    found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(found)
+    return pid, uid, gid
+
+
+def listen(path: Path) -> socket.socket:
+    """Returns a listening socket at a path that only its user may open.
+
+    What a dead process has left there is replaced.
+
+    Raises:
+        PortError: if another process listens there, or the path cannot be made.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        with _alone(path.parent):
+            _clear(path)
+            # From its first moment nobody else may open it.
+            before = os.umask(0o777 & ~MODE)
+            try:
+                listener.bind(os.fspath(path))
+            finally:
+                os.umask(before)
+            listener.listen(_BACKLOG)
+    except PortError:
+        listener.close()
+        raise
+    except OSError as error:
+        listener.close()
+        message = f"the control socket cannot be made at {path}"
+        if error.errno is None:  # Python's own: the path is longer than the kernel's sockaddr_un
+            message += f": {error}"
+        raise PortError(
+            message, errno=error.errno, remedy="make its directory, or name another path as control"
+        ) from error
+    return listener
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps others that would make a socket in the folder waiting, lest two replace each other's."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
+
+
+def _clear(path: Path) -> None:
+    """Removes the socket of a dead process.
+
+    Raises:
+        PortError: if its process lives, or it is no socket.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise PortError(
+            f"{path} is there and is no socket", remedy="remove it, or name another path as control"
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            logger.info("%s: left by a process that is no more, replaced", path)
+            path.unlink()
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            who = "a process"  # so many wait to be taken that the queue is full
+        else:
+            who = f"process {_credentials(probe)[0]}"
+    raise PortError(
+        f"{who} listens at {path} already",
+        remedy=f"end it with: vecwire ctl --socket {path} stop; or name another path as control",
+    )

@@ -1,0 +1,250 @@
+"""The metrics over HTTP: ``GET /metrics`` for Prometheus, ``GET /healthz`` for whoever restarts services.
+
+On the loopback unless told otherwise: nobody is asked who they are. Each connection has a thread and one
+request, and is given up where the other side is silent for long; there is a bound on how many there are. So a
+slow or malicious client costs little.
+"""
+
+import contextlib
+import ipaddress
+import json
+import logging
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from prometheus_client.exposition import choose_encoder
+
+from vecwire.errors import PortError, SpecError
+from vecwire.service.metrics import registry_of
+from vecwire.service.state import Controlled
+
+logger = logging.getLogger("vecwire.service")
+
+LOOPBACK = "127.0.0.1"
+MOST_CONNECTIONS = 16
+#: How long a client may be silent, or take nothing, in seconds.
+PATIENCE = 5.0
+#: How long no connection is taken after one could not be, in seconds.
+PAUSE = 0.1
+NAME = "vecwire-metrics"
+_ALLOWED = "PORT, :PORT, ADDRESS:PORT or [ADDRESS]:PORT"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where metrics are served.
+
+    Attributes:
+        host: an IPv4 or IPv6 address of this host.
+        port: a TCP port; 0 lets the kernel choose.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Returns the text that means it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Returns what ``9477``, ``:9477``, ``0.0.0.0:9477`` or ``[::1]:9477`` means.
+
+        Raises:
+            SpecError: the text is none of these.
+        """
+        host, _, port = text.strip().rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        address = _ip_address(host[1:-1] if bracketed else host or LOOPBACK)
+        number = int(port) if port.isascii() and port.isdigit() else -1
+        if address is None or (address.version == 6) != bracketed or not 0 <= number <= 0xFFFF:
+            raise SpecError(
+                f"metrics cannot be served at {text!r}: not {_ALLOWED}",
+                option="metrics",
+                given=text,
+                allowed=_ALLOWED,
+                suggestion=f"[{host}]:{port}" if ":" in host and not bracketed else None,
+            )
+        return cls(str(address), number)
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a text is; None where it is none."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+class _Server(ThreadingMixIn, TCPServer):
+    """Takes connections, and starts a thread for each."""
+
+    allow_reuse_address = True
+    block_on_close = True
+    daemon_threads = False
+    request_queue_size = MOST_CONNECTIONS
+
+    def __init__(self, service: Controlled, address: Address) -> None:
+        self.service = service
+        self.registry = registry_of(service)
+        self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        self._connections: set[Any] = set()
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        super().__init__((address.host, address.port), _Handler)
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        host, port = self.socket.getsockname()[:2]
+        return Address(host, port)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Takes a connection; where there are no descriptors left, not again for a moment."""
+        try:
+            return super().get_request()
+        except OSError:
+            self._ending.wait(PAUSE)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Starts the connection's thread, unless there are enough of them."""
+        with self._lock:
+            full = len(self._connections) >= MOST_CONNECTIONS
+            if not full:
+                self._connections.add(request)
+        if full:
+            logger.warning("metrics: more than %d connections at once: one was closed", MOST_CONNECTIONS)
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Ends a connection."""
+        with self._lock:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  (the base's signature)
+        """Notes that a connection broke."""
+        logger.debug("metrics: a connection broke", exc_info=sys.exception())
+
+    def end(self) -> None:
+        """Takes no more connections, and ends those that there are; called while it serves."""
+        self._ending.set()
+        # A listener that is shut down is readable, so that the thread that waits for it looks up.
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.shutdown()
+        with self._lock:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    server: _Server
+    server_version = "vecwire"
+    sys_version = ""
+    timeout = PATIENCE
+    pages: ClassVar[dict[str, str]] = {"/metrics": "_metrics", "/healthz": "_health"}
+
+    def do_GET(self) -> None:
+        """Answers with the page, or says that there is none."""
+        page = self.pages.get(self.path.partition("?")[0])
+        if page is None:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there are /metrics and /healthz\n")
+            return
+        try:
+            kind, body = getattr(self, page)()
+        except Exception:
+            logger.exception("metrics: the service could not be asked for %s", self.path)
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"see the service's log\n")
+        else:
+            self._answer(HTTPStatus.OK, kind, body)
+
+    def _metrics(self) -> tuple[str, bytes]:
+        encoder, kind = choose_encoder(self.headers.get("Accept", ""))
+        return kind, encoder(self.server.registry)
+
+    def _health(self) -> tuple[str, bytes]:
+        state = self.server.service.status()
+        about = {"status": "ok", "ports": state.ports, "up": state.up}
+        return "application/json", json.dumps(about).encode() + b"\n"
+
+    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  (the base's name)
+        """Notes a request, for those who want every detail."""
+        logger.debug("metrics: %s", format % arguments)
+
+
+class Exporter:
+    """Serves the metrics of a service at an address.
+
+    Made, it is bound, so that an address that is not to be had is an error at once, and a port below 1024 can
+    be had before privileges are given up. It answers from ``start`` to ``stop``.
+
+    Args:
+        service: is asked, from the threads of requests.
+        address: where.
+
+    Raises:
+        PortError: if the address is in use, or not this host's.
+    """
+
+    def __init__(self, service: Controlled, address: Address) -> None:
+        self._thread: threading.Thread | None = None
+        try:
+            self._server = _Server(service, address)
+        except OSError as error:
+            raise PortError(
+                f"cannot serve metrics at {address}",
+                errno=error.errno,
+                remedy="end what listens there (ss -ltnp), or choose another ADDR:PORT of this host",
+            ) from error
+
+    @property
+    def address(self) -> Address:
+        """Where it serves, with the port that the kernel chose."""
+        return self._server.address
+
+    def start(self) -> Self:
+        """Begins to answer."""
+        if self._thread is None:
+            # The server is woken when it is to end: it need not look again and again.
+            self._thread = threading.Thread(
+                target=self._server.serve_forever, kwargs={"poll_interval": None}, name=NAME
+            )
+            self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Answers no more, ends what is being answered, and gives the address back; twice does no harm."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._server.end()
+            thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,154 @@
+"""``vecwire ctl capture``: to a file, to a pipe, in lines; how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from scapy.utils import rdpcap
+
+from peers.background import Background
+from peers.command import vecwire_command
+from peers.controlled import Fake, serving
+from peers.net import wait_until
+from vecwire.cli.ctl._capture import _layers
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FRAME = bytes.fromhex("0200000000010200000000028100000a0800") + bytes(46)
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    """The service."""
+    made = Fake()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def path(fake: Fake, tmp_path: Path) -> Iterator[str]:
+    """Where it listens."""
+    with serving(fake, tmp_path / "control.sock"):
+        yield str(tmp_path / "control.sock")
+
+
+class Feeding:
+    """A process of ``vecwire ctl capture``, with what sends it frames."""
+
+    def __init__(self, fake: Fake, path: str, *arguments: str) -> None:
+        self.running = Background(
+            vecwire_command("ctl", "--socket", path, "capture", "a", *arguments), name="capture"
+        )
+        self.frames: socket.socket = wait_until(
+            lambda: fake.captures[0] if fake.captures else None, timeout=30, what="it captures"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.running.stop()
+
+
+def test_a_capture_to_a_file_ends_at_the_count(fake: Fake, path: str, tmp_path: Path) -> None:
+    """So many frames are in the file, byte for byte; standard error says how many."""
+    file = tmp_path / "a.pcap"
+    with Feeding(fake, path, "-w", str(file), "-c", "2") as capture:
+        for number in range(3):
+            capture.frames.send(FRAME + bytes([number]))
+        assert capture.running.wait(30) == 0
+        assert capture.running.output == ""
+        assert capture.running.errors == "2 frames captured\n"
+    assert [bytes(packet) for packet in rdpcap(str(file))] == [FRAME + b"\0", FRAME + b"\1"]
+
+
+def test_a_signal_ends_a_capture_with_a_whole_file(fake: Fake, path: str, tmp_path: Path) -> None:
+    """After Ctrl-C the exit code is 0 and every frame that was taken is in the file."""
+    file = tmp_path / "a.pcap"
+    with Feeding(fake, path, "-w", str(file)) as capture:
+        capture.frames.send(FRAME)
+        wait_until(lambda: file.exists() and file.stat().st_size > 24, timeout=30, what="it is written")
+        capture.running.process.send_signal(signal.SIGINT)
+        assert capture.running.wait(30) == 0
+        assert capture.running.errors == "1 frames captured\n"
+    assert [bytes(packet) for packet in rdpcap(str(file))] == [FRAME]
+
+
+def test_a_capture_to_standard_output(fake: Fake, path: str) -> None:
+    """With -w - the octets of the file are on standard output."""
+    argv = vecwire_command("ctl", "--socket", path, "capture", "a", "-w", "-", "-c", "1")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        frames = wait_until(lambda: fake.captures[0] if fake.captures else None, timeout=30, what="capture")
+        frames.send(FRAME)
+        data, _ = running.communicate(timeout=30)
+    assert data.endswith(FRAME)
+    assert data[:4] == bytes.fromhex("4d3cb2a1")
+
+
+def test_frames_are_told_in_lines(fake: Fake, path: str) -> None:
+    """Without a file each frame is a line: when, from whom, to whom, VLAN, type, length."""
+    with Feeding(fake, path, "-c", "1") as capture:
+        capture.frames.send(FRAME)
+        assert capture.running.wait(30) == 0
+        line = capture.running.output
+    wanted = r"\d\d:\d\d:\d\d\.\d{9}  02:00:00:00:00:02 > 02:00:00:00:00:01  vlan 10  IPv4  64 octets\n"
+    assert re.fullmatch(wanted, line)
+
+
+def test_frames_are_told_as_objects(fake: Fake, path: str) -> None:
+    """With --json each frame is an object."""
+    with Feeding(fake, path, "--json", "-c", "1") as capture:
+        capture.frames.send(FRAME)
+        assert capture.running.wait(30) == 0
+        told = json.loads(capture.running.output)
+    assert told.pop("time_ns") > 0
+    assert told == {
+        "src": "02:00:00:00:00:02",
+        "dst": "02:00:00:00:00:01",
+        "vlans": [10],
+        "ethertype": 0x0800,
+        "octets": 64,
+    }
+
+
+def test_a_capture_that_the_service_ends_is_told(fake: Fake, path: str) -> None:
+    """When the port goes the capture ends with 1, and says so."""
+    with Feeding(fake, path, "-c", "2") as capture:
+        capture.frames.send(FRAME)
+        capture.frames.close()
+        assert capture.running.wait(30) == 1
+        assert "was ended by the service" in capture.running.errors
+        assert "64 octets" in capture.running.output
+
+
+def test_a_file_that_cannot_be_written(path: str, tmp_path: Path) -> None:
+    """The error names the file."""
+    argv = vecwire_command(
+        "ctl", "--socket", path, "capture", "a", "-w", str(tmp_path / "nothere" / "a.pcap")
+    )
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert "a.pcap" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("frame", "layers"),
+    [
+        ("", ([], 0)),
+        ("81", ([], 0x81)),
+        ("8100", ([], 0x8100)),
+        ("88a80001810000020806", ([1, 2], 0x0806)),
+        ("0026", ([], 0x26)),
+    ],
+)
+def test_tags_are_read_as_far_as_they_go(frame: str, layers: tuple[list[int], int]) -> None:
+    """Tags come from the outermost; a frame may end anywhere."""
+    assert _layers(bytes(12) + bytes.fromhex(frame)) == layers

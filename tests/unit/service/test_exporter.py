@@ -1,0 +1,246 @@
+"""The metrics over HTTP: what is answered, to whom, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from peers.net import open_descriptors, wait_until
+from peers.told import Told
+from vecwire.errors import PortError, SpecError
+from vecwire.service import exporter
+from vecwire.service.exporter import MOST_CONNECTIONS, NAME, Address, Exporter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vecwire.service.state import ServiceState
+
+ANY = Address("127.0.0.1", 0)
+
+
+@pytest.fixture
+def service() -> Told:
+    """A service that tells."""
+    return Told()
+
+
+@pytest.fixture
+def running(service: Told) -> Iterator[Exporter]:
+    """An exporter that answers; after the test it has left nothing behind."""
+    threads, descriptors = threading.active_count(), open_descriptors()
+    with Exporter(service, ANY) as made:
+        yield made
+    assert threading.active_count() == threads
+    assert open_descriptors() == descriptors
+
+
+def get(where: Exporter, path: str, **headers: str) -> tuple[int, str, str]:
+    """The status, the type and the text of what is answered."""
+    request = urllib.request.Request(f"http://{where.address}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 the same
+            return answer.status, answer.headers["Content-Type"], answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def say(where: Exporter, octets: bytes) -> bytes:
+    """What is answered to some octets, up to the end of the connection."""
+    with socket.create_connection((where.address.host, where.address.port), timeout=10) as client:
+        client.sendall(octets)
+        client.shutdown(socket.SHUT_WR)
+        found = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := client.recv(65536):
+                found += more
+        return found
+
+
+def test_metrics_are_read_back(running: Exporter) -> None:
+    """GET /metrics gives what Prometheus's parser understands, in the type that it expects."""
+    status, kind, text = get(running, "/metrics")
+    assert (status, kind.partition(";")[0]) == (200, "text/plain")
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert {"vecwire_port_receive_frames", "vecwire_port_drops", "vecwire_port_up"} <= names
+
+
+def test_openmetrics_is_spoken_where_it_is_asked_for(running: Exporter) -> None:
+    """A scraper that prefers OpenMetrics gets it."""
+    status, kind, text = get(running, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert (status, kind.partition(";")[0]) == (200, "application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+
+
+def test_health_is_told(running: Exporter) -> None:
+    """GET /healthz says that the service answers, and how many ports are up; one that is down is no fault."""
+    status, kind, text = get(running, "/healthz")
+    assert (status, kind) == (200, "application/json")
+    assert json.loads(text) == {"status": "ok", "ports": 2, "up": 1}
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/metricsx", "/../etc/passwd"])
+def test_there_is_nothing_else(running: Exporter, path: str) -> None:
+    """Any other path is not found, and what is there is said."""
+    status, _, text = get(running, path)
+    assert (status, "/metrics" in text) == (404, True)
+
+
+def test_a_query_behind_the_path_is_ignored(running: Exporter) -> None:
+    """Scrapers may add parameters."""
+    assert get(running, "/metrics?module=x")[0] == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "CONNECT"])
+def test_nothing_can_be_changed(running: Exporter, method: str) -> None:
+    """Only GET is there."""
+    assert say(running, f"{method} /metrics HTTP/1.1\r\nHost: x\r\n\r\n".encode()).split()[1] == b"501"
+
+
+@pytest.mark.parametrize("octets", [b"", b"\x16\x03\x01\x00\xff" * 50, b"GET\r\n\r\n", b"G" * 100_000])
+def test_what_is_no_request_harms_nobody(running: Exporter, octets: bytes) -> None:
+    """Whatever is sent, the next scraper is answered."""
+    say(running, octets)
+    assert get(running, "/healthz")[0] == 200
+
+
+def test_a_service_that_cannot_be_asked_is_unavailable(
+    running: Exporter, service: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The scraper gets 503 and the log the reason, which is not shown to the network."""
+
+    def broken() -> ServiceState:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(service, "status", broken)
+    for path in ("/metrics", "/healthz"):
+        status, _, text = get(running, path)
+        assert (status, "secret" in text) == (503, False)
+        assert "a secret" in caplog.text
+
+
+def test_scrapers_are_answered_side_by_side(running: Exporter) -> None:
+    """A client that is silent holds up nobody."""
+    with socket.create_connection((running.address.host, running.address.port)) as silent:
+        silent.sendall(b"GET /met")
+        assert get(running, "/metrics")[0] == 200
+
+
+def test_silent_clients_are_bounded(running: Exporter, caplog: pytest.LogCaptureFixture) -> None:
+    """More than there may be are closed at once; when the others go there is room again."""
+    with contextlib.ExitStack() as stack:
+        place = (running.address.host, running.address.port)
+        for _ in range(MOST_CONNECTIONS):
+            stack.enter_context(socket.create_connection(place))
+        extra = stack.enter_context(socket.create_connection(place, timeout=10))
+        with contextlib.suppress(ConnectionResetError):
+            assert extra.recv(1) == b""
+    assert "connections" in caplog.text
+    wait_until(lambda: _answers(running), timeout=10, what="there is room again")
+
+
+def _answers(where: Exporter) -> bool:
+    try:
+        return get(where, "/healthz")[0] == 200
+    except OSError:
+        return False
+
+
+def test_a_silent_client_is_given_up(
+    running: Exporter, monkeypatch: pytest.MonkeyPatch, service: Told
+) -> None:
+    """Whoever says nothing for long is hung up on."""
+    assert service
+    monkeypatch.setattr(exporter._Handler, "timeout", 0.05)
+    with socket.create_connection((running.address.host, running.address.port), timeout=10) as silent:
+        assert silent.recv(1) == b""
+
+
+def test_stopping_ends_connections(service: Told) -> None:
+    """A client in the middle of a request does not keep the service from ending."""
+    threads, descriptors = threading.active_count(), open_descriptors()
+    made = Exporter(service, ANY).start()
+    with socket.create_connection((made.address.host, made.address.port), timeout=10) as client:
+        client.sendall(b"GET /met")
+        wait_until(lambda: threading.active_count() == threads + 2, timeout=10, what="it is being served")
+        made.stop()
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    made.stop()
+    assert threading.active_count() == threads
+    assert open_descriptors() == descriptors
+
+
+def test_it_is_bound_before_it_answers(service: Told) -> None:
+    """Made, it has its address and no thread; never started, it gives the address back."""
+    made = Exporter(service, ANY)
+    try:
+        assert NAME not in {thread.name for thread in threading.enumerate()}
+        with pytest.raises(PortError, match="cannot serve metrics") as caught:
+            Exporter(service, made.address)
+        assert "ss -ltnp" in str(caught.value.remedy)
+    finally:
+        made.stop()
+    with Exporter(service, made_address := Address("127.0.0.1", 0)) as again:
+        assert again.address != made_address
+
+
+def test_an_address_of_another_host_is_refused(service: Told) -> None:
+    """The error names the address."""
+    with pytest.raises(PortError, match=r"192\.0\.2\.1:9477"):
+        Exporter(service, Address("192.0.2.1", 9477))
+
+
+def test_ipv6_is_served(service: Told) -> None:
+    """The loopback of IPv6 does as well."""
+    with Exporter(service, Address("::1", 0)) as made:
+        assert get(made, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("9477", "127.0.0.1", 9477),
+        (":9477", "127.0.0.1", 9477),
+        ("0.0.0.0:9477", "0.0.0.0", 9477),  # noqa: S104 what somebody may write
+        ("[::1]:9477", "::1", 9477),
+        (" 127.0.0.1:0 ", "127.0.0.1", 0),
+        ("127.0.0.1:65535", "127.0.0.1", 65535),
+    ],
+)
+def test_addresses_are_read(text: str, host: str, port: int) -> None:
+    """The loopback unless told otherwise; what is shown means the same."""
+    address = Address.parse(text)
+    assert address == Address(host, port)
+    assert Address.parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":", "host", "host:9477", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:9477"),
+        *("[]:9477", "[127.0.0.1]:9477", "127.0.0.1:9477:1", "127.0.0.1:٣", "1.2.3:9477", "[::1:9477"),
+    ],
+)
+def test_what_is_no_address_is_told(text: str) -> None:
+    """The error says what was given and what is allowed."""
+    with pytest.raises(SpecError, match="metrics cannot be served") as caught:
+        Address.parse(text)
+    assert caught.value.given == text
+    assert "ADDRESS:PORT" in str(caught.value.allowed)
+
+
+def test_an_address_without_brackets_is_put_right() -> None:
+    """An IPv6 address that lacks its brackets is suggested with them."""
+    with pytest.raises(SpecError) as caught:
+        Address.parse("::1:9477")
+    assert caught.value.suggestion == "[::1]:9477"
