@@ -2,10 +2,13 @@
 
 Theory of operation: a thread that sleeps and is woken thousands of times a second is put now here, now there
 by the scheduler. What it sends then waits in the queues of two processors, and arrives out of order; and what
-it has in its cache stays behind. So a thread that is woken often stays where it is for a while
-(sched_setaffinity(2)). Then it is free for some wakes, so that the scheduler may choose another place for it,
-and stays there. One that has nothing to do is free. So is one that may run on one processor only, and one
-whose processors somebody else changes (taskset(1)) meanwhile.
+it has in its cache stays behind. So a thread through which much flows stays where it is for a while
+(sched_setaffinity(2)). Then it is free for some receptions, so that the scheduler may choose another place for
+it, and stays there.
+
+Much flows where frames come several at a time, in quick succession: single round trips are served soonest
+where the scheduler puts them. A thread that has nothing to do is free. So is one that may run on one processor
+only. Whoever changes its processors while it stays (taskset(1)) has the last word.
 """
 
 import cython
@@ -23,10 +26,11 @@ from cython.cimports.vecwire.path.linux import (
 )
 from cython.cimports.vecwire.path.seat import now
 
-# Nanoseconds that it stays; and those in which so many wakes make it a busy one.
+# Nanoseconds that it stays; and those in which so many receptions, of so many frames in all, make much.
 STAY = cython.declare(uint64_t, 20_000_000)
 SHORT = cython.declare(uint64_t, 4_000_000)
-WAKES = cython.declare(uint32_t, 32)
+RECEPTIONS = cython.declare(uint32_t, 32)
+MUCH = cython.declare(uint32_t, 40)
 
 
 def leave(home: cython.pointer[Home]) -> cython.void:
@@ -42,17 +46,19 @@ def leave(home: cython.pointer[Home]) -> cython.void:
     ):
         sched_setaffinity(0, cython.sizeof(cpu_set_t), cython.address(home.free))
     home.cpu = -1
-    home.wakes = 0
 
 
-def settle(home: cython.pointer[Home]) -> cython.void:
-    """Takes note of a wake: has a busy thread stay, and frees it when it has stayed for long enough."""
+def settle(home: cython.pointer[Home], frames: uint32_t) -> cython.void:
+    """Takes note of a reception: has a busy thread stay, and frees it when it has stayed for long enough."""
     chosen: cpu_set_t
-    home.wakes += 1
-    if home.wakes < WAKES:
+    home.count += 1
+    home.frames += frames
+    if home.count < RECEPTIONS:
         return
-    home.wakes = 0
     moment: uint64_t = now()
+    much: cython.bint = home.frames >= MUCH and moment - home.since < SHORT
+    home.count = 0
+    home.frames = 0
     if home.cpu >= 0:
         if moment - home.since > STAY:
             leave(home)
@@ -60,7 +66,7 @@ def settle(home: cython.pointer[Home]) -> cython.void:
         return
     cpu: cython.int = sched_getcpu()
     if (
-        moment - home.since < SHORT
+        much
         and cpu >= 0
         and sched_getaffinity(0, cython.sizeof(cpu_set_t), cython.address(home.free)) == 0
         and CPU_COUNT(cython.address(home.free)) > 1

@@ -321,7 +321,6 @@ class Worker:
             ready = epoll_wait(self.epoll, events, 64, timeout)
             if ready > 0:
                 self.wakeups += 1
-                settle(cython.address(self.home))
                 if self.poll:
                     active = now()
             elif timeout >= IDLE:
@@ -378,7 +377,9 @@ class Worker:
 
     def _forward(self, seat: cython.pointer[Seat]) -> cython.void:
         """Moves one batch from a port to where its frames go."""
-        if receive(seat.endpoint, seat.slots):
+        got: uint32_t = receive(seat.endpoint, seat.slots)
+        settle(cython.address(self.home), got)
+        if got:
             reflect(seat, seat.slots)
             if seat.peer != cython.NULL:
                 deliver(seat.peer, seat.slots)
