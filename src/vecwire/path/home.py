@@ -26,11 +26,14 @@ from cython.cimports.vecwire.path.linux import (
 )
 from cython.cimports.vecwire.path.seat import now
 
-# Nanoseconds that it stays; and those in which so many receptions, of so many frames in all, make much.
+# Nanoseconds that it stays; and those that it is watched for at the most, until so many receptions are over or
+# so many frames have come.
 STAY = cython.declare(uint64_t, 20_000_000)
 SHORT = cython.declare(uint64_t, 4_000_000)
 RECEPTIONS = cython.declare(uint32_t, 32)
-MUCH = cython.declare(uint32_t, 40)
+FRAMES = cython.declare(uint32_t, 512)
+# Frames in as many receptions above which they come several at a time.
+SEVERAL = cython.declare(uint32_t, 40)
 
 
 def leave(home: cython.pointer[Home]) -> cython.void:
@@ -53,10 +56,10 @@ def settle(home: cython.pointer[Home], frames: uint32_t) -> cython.void:
     chosen: cpu_set_t
     home.count += 1
     home.frames += frames
-    if home.count < RECEPTIONS:
+    if home.count < RECEPTIONS and home.frames < FRAMES:
         return
     moment: uint64_t = now()
-    much: cython.bint = home.frames >= MUCH and moment - home.since < SHORT
+    much: cython.bint = home.frames >= SEVERAL and moment - home.since < SHORT
     home.count = 0
     home.frames = 0
     if home.cpu >= 0:
