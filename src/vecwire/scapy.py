@@ -153,7 +153,8 @@ class Socket(SuperSocket):  # type: ignore[misc]  # scapy has no types
             sockets: of scapy's; those of another kind must have a descriptor.
             remain: seconds; None waits as long as scapy does at the most.
         """
-        ready = [each for each in sockets if getattr(each, "_waiting", None)]
+        # Those that are closed have nothing to wait for either: they say so when they are read.
+        ready = [each for each in sockets if isinstance(each, Socket) and (each.closed or each._waiting)]  # noqa: SLF001
         if ready:
             return ready
         readable, _, _ = select.select(sockets, [], [], conf.recv_poll_rate if remain is None else remain)
@@ -169,6 +170,13 @@ class _Provider(InterfaceProvider):  # type: ignore[misc]  # scapy has no types
         return functools.partial(Socket, dev)
 
     _l2listen = _l2socket
+
+    def _l3socket(self, dev: "Interface", ipv6: bool) -> Any:
+        del ipv6
+        raise UnsupportedError(
+            f"{dev} moves frames, and knows no routes for packets without an Ethernet header",
+            remedy="put Ether(dst=...) in front, and use srp or sendp for sr or send",
+        )
 
 
 class Interface(NetworkInterface):  # type: ignore[misc]  # scapy has no types
