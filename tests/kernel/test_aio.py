@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import numpy as np
 import pytest
 
@@ -94,7 +95,7 @@ def test_a_sender_waits_for_a_slow_reader(run: Any, kind: str) -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(send)
                 while not ends.left.stats.tx_stalls:
-                    await anyio.sleep(0)
+                    await anyio.lowlevel.checkpoint()
                 assert sent < total
                 got = await collect(ends.right, total)
             assert got == [frame(number, 1400) for number in range(total)]
@@ -133,7 +134,7 @@ def test_a_receiver_that_is_cancelled_loses_nothing(run: Any) -> None:
             async with anyio.create_task_group() as tasks:
                 idle = anyio.CancelScope()
                 tasks.start_soon(receive, idle, total)
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
                 idle.cancel()
             for first in range(0, total, 30):
                 await aio.send(ends.left, filled(ends.left, [frame(first + at) for at in range(30)]))
@@ -165,7 +166,7 @@ def test_a_sender_that_is_cancelled_sent_the_first_frames(run: Any) -> None:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(send)
                     while not ends.left.stats.tx_stalls:
-                        await anyio.sleep(0)
+                        await anyio.lowlevel.checkpoint()
                     scope.cancel()
             taken = ends.left.stats.tx_frames
             got = await collect(ends.right, taken)
@@ -195,7 +196,7 @@ def test_closing_ends_whoever_waits(run: Any) -> None:
                 tasks.start_soon(receive)
                 tasks.start_soon(send)
                 while not ends.left.stats.tx_stalls:
-                    await anyio.sleep(0)
+                    await anyio.lowlevel.checkpoint()
                 aio.close(ends.left)
                 aio.close(ends.left)
                 await ended.wait()

@@ -88,7 +88,7 @@ def test_an_answering_machine_answers(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [*LOOPBACK, "bess"])
 def test_a_spec_is_an_interface(kind: str) -> None:
-    """srp and sendp open the transport that stands where scapy takes an interface, and close it again."""
+    """Srp and sendp open the transport that stands where scapy takes an interface, and close it again."""
     left, right = LOOPBACK.get(kind, ("bess,dst=@vecwire-scapy", "bess,listen=@vecwire-scapy"))
     with joined("l2tpv3-udp" if kind == "bess" else kind) as ends:
         ends.left.close()
@@ -122,7 +122,7 @@ def test_a_filter_is_the_ports() -> None:
 
 
 def test_sniff_an_interface_by_its_spec() -> None:
-    """sniff opens what stands in the place of an interface, with the filter that it is given."""
+    """Sniff opens what stands in the place of an interface, with the filter that it is given."""
     with joined("raw") as ends:
         sniffer = listening(iface=Interface("raw,ifname=right0"), filter="arp", count=1)
         sendp([PING, Ether(dst=RIGHT, src=LEFT) / ARP(pdst="10.9.0.2")], socket=Socket(ends.left), verbose=0)
@@ -140,7 +140,9 @@ def test_frames_are_complete() -> None:
         out = ends.left.batch()
         out.append(octets, plain)
         assert ends.left.send(out) == 1
-        found = sniff(opened_socket=Socket(ends.right), count=1, timeout=PATIENCE, lfilter=lambda each: IP in each)
+        found = sniff(
+            opened_socket=Socket(ends.right), count=1, timeout=PATIENCE, lfilter=lambda each: IP in each
+        )
         checksum = found[0]["TCP"].chksum
         del found[0]["TCP"].chksum
         assert Ether(bytes(found[0]))["TCP"].chksum == checksum

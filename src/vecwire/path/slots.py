@@ -7,7 +7,6 @@ its slot. So neither a view that outlives its batch nor another thread that writ
 read what is not there. A batch whose columns nobody has asked for has none of this.
 """
 
-
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t
 from cython.cimports.libc.string import memchr, memcpy, memset
