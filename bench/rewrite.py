@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2000, help="batches of which the median is shown")
     chosen: Any = parser.parse_args()
     print(
-        f"nanoseconds a frame of {chosen.size} octets at depth {chosen.depth}, median of {chosen.rounds} batches"
+        f"nanoseconds a frame, {chosen.size} octets, depth {chosen.depth}, median of {chosen.rounds} batches"
     )
     print(f"{'rewrite':>16}{'recv':>10}{'rewrite':>10}{'send':>10}")
     for name in REWRITES:

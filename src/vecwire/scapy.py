@@ -6,14 +6,14 @@
     from vecwire.scapy import Interface, Socket
 
     tunnel = Interface("gre,src=192.0.2.1,dst=192.0.2.2")
-    answered, unanswered = srp(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst="10.0.0.2"), iface=tunnel, timeout=2)
+    answered, _ = srp(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst="10.0.0.2"), iface=tunnel, timeout=2)
 
     with Socket("gre,src=192.0.2.1,dst=192.0.2.2") as socket:
         sniff(opened_socket=socket, count=10)
 
-An interface is opened for each call and closed after it, a socket once. Frames are received a batch at a time,
-with the time that the kernel gives, and are complete: a checksum that was left to the hardware is made. scapy
-itself takes some tens of microseconds a frame; where that is too slow, use a ``Batch``.
+An interface is opened for each call and closed after it, a socket once. Frames are received a batch at a
+time, with the time that the kernel gives, and are complete: a checksum that was left to the hardware is made.
+scapy itself takes some tens of microseconds a frame; where that is too slow, use a ``Batch``.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ class Socket(SuperSocket):  # type: ignore[misc]  # scapy has no types
     """A SuperSocket of scapy's over a port.
 
     Args:
-        spec: the text, as ``tap,ifname=tap0``, a spec, or a port that is open, which is closed with the socket.
+        spec: the text, as ``tap,ifname=tap0``, a spec, or an open port, which is closed with the socket.
         iface: the same, under the name by which scapy's functions pass it on.
         filter: a filter expression, as ``icmp or arp``, where the spec has none of its own.
 

@@ -22,7 +22,7 @@ NAMES = ("ids.py", "latency.py", "marker.py")
 
 
 def program(name: str) -> str:
-    """A program of the page: the first block of Python after the words that say under what name to save it."""
+    """A program of the page: the first block of Python after the words that say how to name it."""
     text = PAGE.read_text(encoding="utf-8").split(f"Save it as `{name}`")[1]
     found = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert found is not None
@@ -84,7 +84,7 @@ def test_the_latency_test_tells_how_long_and_how_many(tmp_path: Path) -> None:
 
 
 def test_the_bridge_marks_what_passes_one_way(tmp_path: Path) -> None:
-    """Hosts reach each other through it; what comes from the first is marked, with a checksum that is right."""
+    """Hosts reach each other through it; what comes from the first is marked, its checksum right."""
     with namespaces("left", "right", "bridge", ipv6=False) as (left, right, middle):
         veth((left, "eth0"), (middle, "left0"))
         veth((right, "eth0"), (middle, "right0"))
