@@ -21,7 +21,7 @@ import vecwire
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vecwire import Batch, TransportPort
+    from vecwire import Batch, Port
 
 #: Ethernet, IPv4 10.0.0.1 to 10.0.0.2, UDP 1000 to 2000 without a checksum.
 HEADERS = bytes.fromhex(
@@ -99,7 +99,7 @@ def first_frame(number: int, size: int = 60) -> bytes:
 
 
 @contextlib.contextmanager
-def link(name: str, depth: int) -> Iterator[tuple[TransportPort, TransportPort]]:
+def link(name: str, depth: int) -> Iterator[tuple[Port, Port]]:
     """Two ports that are joined by a Unix socket."""
     address = f"@vecwire-rewrite-{os.getpid()}-{name}"
     options = f"depth={depth},gro=0"

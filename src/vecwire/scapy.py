@@ -48,7 +48,7 @@ NANOSECONDS = 1e-9
 NEEDS_CSUM = 1  # linux/virtio_net.h
 
 
-class Socket(SuperSocket):  # type: ignore[misc]  # scapy has no types
+class Socket(SuperSocket):
     """A SuperSocket of scapy's over a port.
 
     Args:
@@ -69,9 +69,9 @@ class Socket(SuperSocket):  # type: ignore[misc]  # scapy has no types
 
     def __init__(
         self,
-        spec: "str | Spec | Port | Interface | None" = None,
+        spec: str | Spec | Port | NetworkInterface | None = None,
         *,
-        iface: "str | Spec | Port | Interface | None" = None,
+        iface: str | Spec | Port | NetworkInterface | None = None,
         filter: str | None = None,  # noqa: A002  (scapy's name for it)
         **_: Any,
     ) -> None:
@@ -161,17 +161,18 @@ class Socket(SuperSocket):  # type: ignore[misc]  # scapy has no types
         return readable
 
 
-class _Provider(InterfaceProvider):  # type: ignore[misc]  # scapy has no types
+class _Provider(InterfaceProvider):
     """Tells scapy which socket belongs to an interface; asked for nothing else."""
 
     name = "vecwire"
 
-    def _l2socket(self, dev: "Interface") -> Any:
+    def _l2socket(self, dev: NetworkInterface) -> Any:
         return functools.partial(Socket, dev)
 
-    _l2listen = _l2socket
+    def _l2listen(self, dev: NetworkInterface) -> Any:
+        return functools.partial(Socket, dev)
 
-    def _l3socket(self, dev: "Interface", ipv6: bool) -> Any:
+    def _l3socket(self, dev: NetworkInterface, ipv6: bool) -> Any:
         del ipv6
         raise UnsupportedError(
             f"{dev} moves frames, and knows no routes for packets without an Ethernet header",
@@ -179,7 +180,7 @@ class _Provider(InterfaceProvider):  # type: ignore[misc]  # scapy has no types
         )
 
 
-class Interface(NetworkInterface):  # type: ignore[misc]  # scapy has no types
+class Interface(NetworkInterface):
     """What stands where scapy takes an interface: ``sniff(iface=Interface("tap,ifname=tap0"))``.
 
     Args:
@@ -205,12 +206,14 @@ class Interface(NetworkInterface):  # type: ignore[misc]  # scapy has no types
         )
 
 
-def _opened(given: "str | Spec | Port | Interface", expression: str | None) -> Port:
+def _opened(given: str | Spec | Port | NetworkInterface, expression: str | None) -> Port:
     """The port that is meant, opened with the filter and with the times of frames."""
     if isinstance(given, Interface):
         given = given.spec
     if isinstance(given, str):
         given = parse(given)
+    if isinstance(given, NetworkInterface):
+        raise TypeError(f"{given} is an interface of the host: give the spec raw,ifname={given}")
     if not isinstance(given, Spec):
         if expression is not None:
             raise ValueError("a port that is open takes no filter here: open it with filter=")

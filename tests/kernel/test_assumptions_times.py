@@ -43,7 +43,7 @@ def ends(kind: str) -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.mark.parametrize("kind", ["packet", "udp", "raw ip", "seqpacket"])
 def test_every_kind_of_socket_tells_when_a_frame_came(kind: str) -> None:
-    """With SO_TIMESTAMPNS a message of 16 octets comes with each frame, between its sending and its reading."""
+    """With SO_TIMESTAMPNS a message comes with each frame: a time between its sending and its reading."""
     with Namespace("assume", ipv6=False) as namespace, namespace.enter():
         veth((namespace, "left0"), (namespace, "right0"))
         with ends(kind) as (sender, receiver):

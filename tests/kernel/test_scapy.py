@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from scapy.ansmachine import AnsweringMachine
+from scapy.interfaces import resolve_iface
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
@@ -26,7 +27,7 @@ KINDS = [kind for kind in TRANSPORTS if kind != "memory"]
 PING: Any = Ether(src=LEFT, dst=RIGHT) / IP(src="10.9.0.1", dst="10.9.0.2") / ICMP(id=7) / Raw(bytes(64))
 
 
-class Echo(AnsweringMachine):  # type: ignore[misc]  # scapy has no types
+class Echo(AnsweringMachine[Any]):
     """Answers echo requests, whoever they are for."""
 
     function_name = "echo"
@@ -77,7 +78,7 @@ def test_an_answering_machine_answers(kind: str) -> None:
         machine = right.am(Echo, verbose=0)
         answering = machine.bg()
         try:
-            reply = left.sr1(PING, timeout=PATIENCE, retry=2, verbose=0)
+            reply: Any = left.sr1(PING, timeout=PATIENCE, retry=2, verbose=0)
             assert reply[ICMP].type == 0
             assert bytes(reply[Raw]) == bytes(64)
             answered, missing = left.sr([PING, PING], timeout=PATIENCE, verbose=0)
@@ -168,6 +169,7 @@ def test_the_end_of_a_socket_ends_its_sniffer() -> None:
         (lambda: Socket("tap,ifnam=tap0"), vecwire.SpecError, "ifnam"),
         (lambda: Interface("tap,ifnam=tap0"), vecwire.SpecError, "ifnam"),
         (Socket, TypeError, "spec"),
+        (lambda: Socket(resolve_iface("lo")), TypeError, "raw,ifname=lo"),
         (lambda: Interface("tap,ifname=tap0").l3socket(), UnsupportedError, "Ethernet header"),
     ],
 )

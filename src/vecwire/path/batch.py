@@ -70,6 +70,7 @@ class Batch:
     """
 
     slots: Slots
+    _columns: Any
 
     def __init__(
         self,
@@ -239,13 +240,13 @@ class Batch:
         rows = memoryview(out).cast("B", (max(self.slots.count, 1), width))
         return rows if self.slots.count else rows[:0]
 
-    def scatter(self, offset: int, octets: bytes | bytearray | memoryview) -> None:
+    def scatter(self, offset: int, octets: Any) -> None:
         """Writes octets into every frame, wherever the frames begin: what ``gather`` gave, edited.
 
         Args:
             offset: where the first of them goes, counted from the frame's first octet.
-            octets: as many for each frame, one frame's after the other's. What is behind a frame's end is
-                not written.
+            octets: as many for each frame, one frame's after the other's: bytes, or anything contiguous with
+                the buffer protocol. What is behind a frame's end is not written.
 
         Raises:
             ValueError: if they are not as many for each frame.

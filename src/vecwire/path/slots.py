@@ -7,6 +7,8 @@ its slot. So neither a view that outlives its batch nor another thread that writ
 read what is not there. A batch whose columns nobody has asked for has none of this.
 """
 
+from typing import Any
+
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t
 from cython.cimports.libc.string import memchr, memcpy, memset
@@ -89,6 +91,9 @@ def scatter(
 @cython.cclass
 class Columns:
     """The columns of a batch's table that may be written; made by the batch when they are asked for."""
+
+    chosen: Slots
+    _chosen_table: Any
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
