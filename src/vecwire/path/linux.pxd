@@ -14,6 +14,7 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     enum:
         CLOCK_MONOTONIC
+        CLOCK_REALTIME
     int clock_gettime(int clock, timespec* now)
 
 cdef extern from * nogil:
@@ -69,6 +70,8 @@ cdef extern from * nogil:
         MSG_DONTWAIT
         MSG_NOSIGNAL
         MSG_TRUNC
+        SOL_SOCKET
+        SCM_TIMESTAMPNS
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     ssize_t recvmsg(int fd, msghdr* message, int flags)
