@@ -23,7 +23,7 @@ from cython.cimports.vecwire.wire.stamp import BEGIN, DATA, END, Pattern, Stamp,
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
 from vecwire.path.channel import in_use
-from vecwire.wire.stamp import MOST_FLOWS
+from vecwire.wire.stamp import LEAST_ROOM, MOST_FLOWS
 
 #: How long a sleep is cut short and spent awake, in nanoseconds: what it takes to wake a processor up.
 SPIN = cython.declare(int64_t, 30_000)
@@ -220,7 +220,7 @@ class Generator:
     def _check(self, batch: Batch) -> object:
         """Cleans a batch that is new here."""
         slots = cython.address(batch.slots)
-        if self._longest > slots.stride - slots.headroom - 1:
+        if self._longest > slots.stride - slots.headroom - 1 or slots.stride - slots.headroom < LEAST_ROOM:
             raise ValueError(f"a frame of {self._longest} octets does not fit a slot of {batch.size}")
         if self._clean is not batch:
             index: uint32_t
@@ -228,7 +228,7 @@ class Generator:
                 memset(
                     slots.memory + cython.cast(cython.size_t, index) * slots.stride + slots.headroom,
                     0,
-                    self._longest,
+                    slots.stride - slots.headroom,
                 )
                 memset(cython.address(slots.vnet[index]), 0, cython.sizeof(VnetHeader))
             self._clean = batch

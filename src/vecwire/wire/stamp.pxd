@@ -29,6 +29,10 @@ cdef struct Headers:
     uint32_t length
     uint32_t network
     uint32_t version
+    # What the number of the flow is added to, and the sums of all that is constant, in this host's order.
+    uint32_t source
+    uint32_t total
+    uint32_t network_total
 
 cdef void write_frame(
     const Headers* headers, const Stamp* stamp, uint8_t* at, uint32_t length

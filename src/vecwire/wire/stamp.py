@@ -29,8 +29,6 @@ from cython.cimports.vecwire.wire.ethernet import (
     dissect,
     read16,
     read32,
-    write16,
-    write32,
 )
 from cython.cimports.vecwire.wire.octets import Octets
 from cython.cimports.vecwire.wire.stamp import (
@@ -47,6 +45,8 @@ from cython.cimports.vecwire.wire.stamp import (
     Stamp,
 )
 
+from vecwire.wire.checksum import partial
+
 TPID_CUSTOMER = cython.declare(uint32_t, 0x8100)
 TPID_SERVICE = cython.declare(uint32_t, 0x88A8)
 #: The first of the ports that nobody is given (RFC 6335, section 6), and how many there are.
@@ -58,6 +58,8 @@ GOOD = cython.declare(uint32_t, 0xFFFF)
 KINDS = {"data": DATA, "begin": BEGIN, "end": END}
 #: Octets of a stamp.
 OCTETS = int(STAMP)
+#: Octets that a frame is written into at the least.
+LEAST_ROOM = 96
 #: The EtherType of frames without IP.
 ETHERTYPE = int(EXPERIMENTAL)
 #: Flows that a run may have: half of what their number has room for.
@@ -67,12 +69,43 @@ MOST_FLOWS = 32768
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def close_sum(at: cython.pointer[uint8_t], total: uint64_t) -> cython.void:
-    """Stores the complement of a sum as a checksum; zero is written as all ones (RFC 768)."""
-    value: uint16_t = cython.cast(uint16_t, ~cython.cast(uint32_t, fold(total)))
-    if value == 0:
-        value = 0xFFFF
-    memcpy(at, cython.address(value), 2)
+@cython.inline
+def put16(at: cython.pointer[uint8_t], value: uint32_t) -> cython.void:
+    """Writes the low 16 bits in network order."""
+    at[0] = cython.cast(uint8_t, value >> 8)
+    at[1] = cython.cast(uint8_t, value)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+@cython.inline
+def put32(at: cython.pointer[uint8_t], value: uint32_t) -> cython.void:
+    """Writes 32 bits in network order."""
+    at[0] = cython.cast(uint8_t, value >> 24)
+    at[1] = cython.cast(uint8_t, value >> 16)
+    at[2] = cython.cast(uint8_t, value >> 8)
+    at[3] = cython.cast(uint8_t, value)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+@cython.inline
+def halves(value: uint32_t) -> uint32_t:
+    """The sum of the two halves of 32 bits."""
+    return (value >> 16) + (value & 0xFFFF)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+@cython.inline
+def put_checksum(at: cython.pointer[uint8_t], total: uint32_t) -> cython.void:
+    """Writes the complement of a sum of fields as a checksum; zero is written as all ones (RFC 768)."""
+    total = halves(total)
+    total = ~halves(total) & 0xFFFF
+    put16(at, total if total else 0xFFFF)
 
 
 def write_frame(
@@ -81,42 +114,54 @@ def write_frame(
     at: cython.pointer[uint8_t],
     length: uint32_t,
 ) -> cython.void:
-    """Writes headers and stamp of a frame of ``length`` octets; those after the stamp are zero already."""
+    """Writes headers and stamp of a frame of ``length`` octets; those after the stamp are zero already.
+
+    There is room for ``LEAST_ROOM`` octets. The sums of what is constant are in ``headers``, and what is added
+    are the numbers that were written: no octet is read back.
+    """
     network: cython.pointer[uint8_t] = at + headers.network
     payload: cython.pointer[uint8_t] = at + headers.length
-    transport: cython.pointer[uint8_t] = payload - 8
-    constant: uint8_t[4]
-    total: uint64_t
+    high: uint32_t = cython.cast(uint32_t, stamp.nanoseconds >> 32)
+    low: uint32_t = cython.cast(uint32_t, stamp.nanoseconds)
+    total: uint32_t = (
+        headers.total
+        + stamp.kind
+        + stamp.run
+        + stamp.flow
+        + halves(stamp.sequence)
+        + halves(high)
+        + halves(low)
+    )
     size: uint32_t
-    memcpy(at, cython.address(headers.octets[0]), headers.length)
-    write16(payload, stamp.kind)
-    write16(payload + 2, stamp.run)
-    write16(payload + 4, stamp.flow)
-    write32(payload + 6, stamp.sequence)
-    write32(payload + 10, cython.cast(uint32_t, stamp.nanoseconds >> 32))
-    write32(payload + 14, cython.cast(uint32_t, stamp.nanoseconds))
+    source: uint32_t
+    # Of a length that the compiler knows: what is too much is zero, and is written over or to stay so.
+    memcpy(at, cython.address(headers.octets[0]), 64)
+    if headers.length > 64 - STAMP:
+        memcpy(at + 64, cython.address(headers.octets[64]), MOST_HEADERS - 64)
+    put16(payload, stamp.kind)
+    put16(payload + 2, stamp.run)
+    put16(payload + 4, stamp.flow)
+    put32(payload + 6, stamp.sequence)
+    put32(payload + 10, high)
+    put32(payload + 14, low)
+    source = headers.source + stamp.flow
     if headers.version == 0:
-        write16(at + 10, read16(at + 10) + stamp.flow)
-        close_sum(payload - 2, add(payload, STAMP, 0))
+        put16(at + 10, source)
+        put_checksum(payload - 2, total)
         return
     size = length - headers.length + 8
-    write16(transport, DYNAMIC + stamp.flow % DYNAMICS)
-    write16(transport + 4, size)
-    # What the pseudo-header has beside the addresses, which stand in front of the UDP header anyhow.
-    constant[0] = 0
-    constant[1] = UDP
-    write16(cython.address(constant[2]), size)
-    total = add(cython.address(constant[0]), 4, 0)
+    put16(payload - 8, DYNAMIC + stamp.flow % DYNAMICS)
+    put16(payload - 4, size)
+    # The length is in the pseudo-header as well.
+    total += halves(source) + DYNAMIC + stamp.flow % DYNAMICS + 2 * size
+    put_checksum(payload - 2, total)
     if headers.version == 4:
-        write16(network + 2, size + 20)
-        write32(network + 12, read32(network + 12) + stamp.flow)
-        close_sum(network + 10, add(network, 20, 0))
-        total = add(network + 12, 8 + 8 + STAMP, total)
+        put16(network + 2, size + 20)
+        put32(network + 12, source)
+        put_checksum(network + 10, headers.network_total + halves(source) + size + 20)
     else:
-        write16(network + 4, size)
-        write32(network + 20, read32(network + 20) + stamp.flow)
-        total = add(network + 8, 32 + 8 + STAMP, total)
-    close_sum(transport + 6, total)
+        put16(network + 4, size)
+        put32(network + 20, source)
 
 
 @cython.cfunc
@@ -198,7 +243,7 @@ class Pattern:
         if version not in behind:
             raise ValueError(f"the version of IP is 4 or 6, or 0 for none, not {version}")
         start = len(headers) - behind[version]
-        if not HEADER <= start <= MOST_HEADERS - 48 or (version and start != network):
+        if not HEADER <= start <= HEADER + VLAN_TAG or (version and start != network):
             raise ValueError("the headers end where the stamp begins, and hold Ethernet, IP and UDP")
         octets: Octets = Octets(headers)
         memset(cython.address(self.headers), 0, cython.sizeof(Headers))
@@ -206,6 +251,16 @@ class Pattern:
         self.headers.length = cython.cast(uint32_t, octets.length)
         self.headers.network = network
         self.headers.version = version
+        # What the flow is added to, and the sums of all that is constant (RFC 1071): it is left out of both.
+        at = {0: 10, 4: network + 12, 6: network + 20}[version]
+        blank = bytearray(headers)
+        if version == 0:
+            self.headers.source = int.from_bytes(headers[10:12])
+            return
+        self.headers.source = int.from_bytes(headers[at : at + 4])
+        blank[at : at + 4] = bytes(4)
+        self.headers.network_total = partial(blank[network : network + 20]) if version == 4 else 0
+        self.headers.total = partial(blank[network + (12 if version == 4 else 8) :], UDP)
 
     @property
     def least(self) -> int:
@@ -224,7 +279,7 @@ class Pattern:
             raise ValueError(f"a frame of this kind has {self.least} to 65535 octets, not {length}")
         if not (0 <= run <= 0xFFFF and 0 <= flow < MOST_FLOWS and 0 <= sequence <= 0xFFFFFFFF):
             raise ValueError("a run has 16 bits, a flow 15, a sequence number 32")
-        made = bytearray(length)
+        made = bytearray(length + LEAST_ROOM)
         octets: Octets = Octets(made, writable=True)
         stamp: Stamp
         stamp.kind = KINDS[kind]
@@ -235,7 +290,7 @@ class Pattern:
         write_frame(
             cython.address(self.headers), cython.address(stamp), octets.at, cython.cast(uint32_t, length)
         )
-        return bytes(made)
+        return bytes(made[:length])
 
 
 def read(frame: bytes | bytearray | memoryview, *, unfinished: bool = False) -> dict[str, int | str]:
