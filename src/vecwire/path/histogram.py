@@ -5,6 +5,8 @@ one width, so that a bucket is never wider than 1/128 of its values: what it tel
 than 0.4 %. 64-bit values need 7,552 buckets, 59 KiB; to record is a shift and an increment.
 """
 
+from math import ceil
+
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.string import memset
@@ -92,7 +94,7 @@ class Histogram:
         """
         if not 0 < share <= 100:
             raise ValueError(f"a percentile is above 0 and not above 100: {share}")
-        rank: uint64_t = max(1, -int(-self.counts.count * share // 100))
+        rank: uint64_t = max(1, ceil(int(self.counts.count) * share / 100))
         seen: uint64_t = 0
         index: uint32_t
         for index in range(BUCKETS):
