@@ -1,11 +1,11 @@
-"""Measures ``vecwire blast`` beside C and scapy, and a delay that is set, as root: ``python bench/generate.py``.
+"""Measures ``vecwire blast`` beside C and scapy, and a delay that is set, as root: ``bench/generate.py``.
 
-Between two network namespaces of its own, over one veth pair, three generators take turns to send frames of 60
-octets as fast as they can: the bench's loop in C around sendmmsg(2), ``vecwire blast`` and scapy's ``sendp``. What
-is told is what the far end's counters say has arrived.
+Between two network namespaces of its own, over one veth pair, three generators take turns to send frames of
+60 octets as fast as they can: the bench's loop in C around sendmmsg(2), ``vecwire blast`` and scapy's
+``sendp``. What is told is what the far end's counters say has arrived.
 
-Then frames pass a relay that holds each for a known time, between ``vecwire blast`` and ``vecwire sink``, and the
-percentiles that the sink tells are set against it.
+Then frames pass a relay that holds each for a known time, between ``vecwire blast`` and ``vecwire sink``, and
+the percentiles that the sink tells are set against it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vecwire.bench.frames import as_input, frame
 from vecwire.bench.helper import compile_helper
-from vecwire.bench.lab import Namespace, veth
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from vecwire.bench.lab import Namespace, Process, veth
 
 DEPTH = 64
 SCAPY = """
@@ -96,8 +92,8 @@ def generators(rounds: int, seconds: float) -> None:
         print(f"{name:>16}{middle:>12,.0f}/s  ({min(rates):,.0f}, {max(rates):,.0f}){middle / base:>8.2f}")
 
 
-def relay(seconds: float, until: Callable[[], bool]) -> None:
-    """Holds each frame from ``veth1`` for so long, and sends it to ``veth2``; in the calling namespace."""
+def relay(seconds: float, sink: Process) -> None:
+    """Holds each frame from ``veth1`` for so long, and sends it to ``veth2``, while a sink runs."""
     ends = []
     for name in ("veth1", "veth2"):
         end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -107,7 +103,7 @@ def relay(seconds: float, until: Callable[[], bool]) -> None:
         ends.append(end)
     source, target = ends
     held: collections.deque[tuple[float, bytes]] = collections.deque()
-    while not until():
+    while sink.alive:
         wait = max(0.0, held[0][0] - time.perf_counter()) if held else 0.01
         if wait > 0.0002:
             select.select([source], [], [], wait - 0.0002)
@@ -141,7 +137,7 @@ def delays(wanted: list[float], rate: int, seconds: float) -> None:
             )
             stack.callback(blast.stop)
             with middle.enter():
-                relay(delay, lambda: not sink.alive)
+                relay(delay, sink)
             events = [json.loads(line) for line in sink.finish().splitlines() if line.startswith("{")]
         found = events[-1]["latency"]
         print(

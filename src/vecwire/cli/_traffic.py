@@ -1,7 +1,7 @@
 """What ``blast`` and ``sink`` share: one port, a thread that does the work, and how far it is.
 
-On standard output come ``ready``, how far it is and the result; with ``--json`` one event a line: ``warning``,
-``ready``, ``stats``, ``end``.
+On standard output come ``ready``, how far it is and the result; with ``--json`` one event a line:
+``warning``, ``ready``, ``stats``, ``end``.
 """
 
 import contextlib

@@ -17,9 +17,10 @@ from vecwire.transports import TransportPort
 HELP = """
 Send frames that "vecwire sink" can judge: numbered, stamped with the time, at a rate.
 
-Each frame is a UDP datagram over IPv4 or IPv6, or a frame of the EtherType for experiments, with a stamp of 18
-octets: the number of the blast, of its flow, of the frame in its flow, and when it was sent. Flows take turns;
-they differ in the source's address and port, so that a hash over those spreads them. All checksums are right.
+Each frame is a UDP datagram over IPv4 or IPv6, or a frame of the EtherType for experiments, with a stamp
+of 18 octets: the number of the blast, of its flow, of the frame in its flow, and when it was sent. Flows take
+turns; they differ in the source's address and port, so that a hash over those spreads them. All checksums
+are right.
 
 A --size is the octets of a frame without its check sequence, as captures and counters show it: what is
 called 64 elsewhere is 60 here.
@@ -38,8 +39,8 @@ A --rate is in frames or in bits of frames a second:
 At a low rate it sleeps from frame to frame; above some ten thousand frames/s it keeps a processor. What the
 machine was too slow for is not made up for, and told as "skipped".
 
-It prints "ready", and a table when it ends: after --count frames or --duration, on Ctrl-C or on SIGTERM. Marks
-tell a sink when it began and how many frames there were. With --json it prints one event a line:
+It prints "ready", and a table when it ends: after --count frames or --duration, on Ctrl-C or on SIGTERM.
+Marks tell a sink when it began and how many frames there were. With --json it prints one event a line:
 "warning", "ready", "stats" (every --stats seconds) and "end".
 
 Addresses are those kept for measurements (RFC 2544, RFC 5180), unless others are given.
@@ -61,7 +62,8 @@ def command(
     ] = None,
     flows: Annotated[int, typer.Option(min=1, max=32768, metavar="NUMBER", help="How many flows.")] = 1,
     frames: Annotated[
-        str, typer.Option(metavar="|".join(FRAMES), help="What frames carry.", autocompletion=lambda: [*FRAMES])
+        str,
+        typer.Option(metavar="|".join(FRAMES), help="What frames carry.", autocompletion=lambda: [*FRAMES]),
     ] = "udp4",
     vlan: Annotated[
         int | None, typer.Option(min=1, max=4094, metavar="ID", help="Tag frames.", show_default=False)

@@ -189,7 +189,8 @@ class Received:
         late = f"; p50 {span_of(latency.p50)}, p99 {span_of(latency.p99)}" if latency else ""
         return (
             f"{report.seconds:.1f} s  received {counts['received']:,} of {counts['expected']:,} frames, "
-            f"lost {counts['lost']:,}, reordered {counts['reordered']:,}, twice {counts['duplicates']:,}{late}"
+            f"lost {counts['lost']:,}, reordered {counts['reordered']:,}, "
+            f"twice {counts['duplicates']:,}{late}"
         )
 
     def rows(self) -> Rows:

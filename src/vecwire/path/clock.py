@@ -1,9 +1,9 @@
 """Clocks in nanoseconds, and sleeping until a moment: exact where that matters, idle where it does not.
 
-Theory of operation: a sleep ends late, by the timer's slack (50 us unless told otherwise, prctl(2)) and by the
-time that it takes to wake a processor up. ``tighten`` takes the slack away; ``sleep_until`` ends its sleep a
-little early and spends the rest awake. So a thousand moments a second cost a few percent of a processor, and a
-hundred thousand cost all of one, since no sleep is that short.
+Theory of operation: a sleep ends late, by the timer's slack (50 us unless told otherwise, prctl(2)) and by
+the time that it takes to wake a processor up. ``tighten`` takes the slack away; ``sleep_until`` ends its
+sleep a little early and spends the rest awake. So a thousand moments a second cost a few percent of a
+processor, and a hundred thousand cost all of one, since no sleep is that short.
 """
 
 import cython

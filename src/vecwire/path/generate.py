@@ -22,7 +22,6 @@ from cython.cimports.vecwire.path.send import transmit
 from cython.cimports.vecwire.wire.stamp import BEGIN, DATA, END, Pattern, Stamp, write_frame
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
-from vecwire.path.channel import in_use
 from vecwire.wire.stamp import LEAST_ROOM, MOST_FLOWS
 
 #: How long a sleep is cut short and spent awake, in nanoseconds: what it takes to wake a processor up.
@@ -48,9 +47,35 @@ class Generator:
 
     Raises:
         ValueError: if a number is out of range.
+
+    Attributes:
+        frames: how many were made, those taken back left out.
+        octets: theirs.
+        stalls: how often there was no room to send.
+        skipped: frames that were due and not made, since the machine had paused.
     """
 
-    def __init__(self, pattern: Pattern, sizes: list[int], flows: int = 1, run: int = 0, rate: float = 0.0) -> None:
+    _pattern: Pattern
+    _sizes: cython.pointer[uint32_t]
+    _size_count: uint32_t
+    _longest: uint32_t
+    _flows: uint32_t
+    _run: uint32_t
+    _flow: uint32_t
+    _sequence: uint64_t
+    frames: uint64_t
+    octets: uint64_t
+    stalls: uint64_t
+    skipped: uint64_t
+    _clean: Batch
+    _start: cython.double
+    _step: uint64_t
+    _interval: cython.double
+    _stopping: cython.bint
+
+    def __init__(
+        self, pattern: Pattern, sizes: list[int], flows: int = 1, run: int = 0, rate: float = 0.0
+    ) -> None:
         if self._sizes != cython.NULL:
             raise ValueError("a generator is made once")
         if not sizes or min(sizes) < pattern.least or max(sizes) > 65535:
@@ -117,7 +142,7 @@ class Generator:
         self._rewind(count)
 
     def marks(self, batch: Batch, *, begin: bool, first: int = 0) -> int:
-        """Replaces the frames of a batch by marks, one for each flow from ``first`` on; the flow after the last.
+        """Replaces the frames of a batch by marks, one a flow from ``first`` on; the flow after the last.
 
         Args:
             batch: where; see ``fill``.
@@ -156,16 +181,12 @@ class Generator:
             seconds: for how long at the most.
 
         Returns:
-            Whether the channel is still there; False where its peer or its interface has gone.
+            Whether the channel is there; False where its peer or interface has gone, or is brought back.
 
         Raises:
             PortError: if the port is joined, or another thread sends through it.
             ValueError: if the frames are too long for the batch.
         """
-        if channel.user is not None:
-            channel.claim(None)
-        if channel._sending or channel._seized:
-            raise in_use("sends through")
         self._check(batch)
         endpoint = cython.address(channel.endpoint)
         hold = cython.address(channel.hold)
@@ -178,7 +199,8 @@ class Generator:
         count: uint32_t
         index: uint32_t
         octets: uint64_t
-        channel._sending = True
+        if not channel.enter_send():
+            return False
         with cython.nogil:
             slack: cython.int = tighten()
             while left and not self._stopping and not endpoint.lost:
@@ -213,7 +235,7 @@ class Generator:
                 self._step += index
                 left -= index
             loosen(slack)
-        channel._sending = False
+        channel.leave_send()
         return not endpoint.lost
 
     @cython.cfunc
@@ -284,8 +306,8 @@ class Generator:
     @cython.exceptval(check=False)
     def _rewind(self, count: uint32_t) -> cython.void:
         """Goes back by so many frames, which are made again."""
-        i: uint32_t
-        for i in range(count):
+        while count:
+            count -= 1
             if self._flow == 0:
                 self._flow = self._flows
                 self._sequence -= 1

@@ -14,7 +14,7 @@ from cython.cimports.vecwire.path.histogram import BUCKETS, LINEAR, Counts
 from cython.cimports.vecwire.path.linux import leading_zeros
 
 #: What a percentile is off by at the most, as a share of it.
-ERROR = 1 / 256
+ERROR = 2.0**-8
 
 
 @cython.cfunc
@@ -76,7 +76,7 @@ class Histogram:
     @property
     def mean(self) -> float:
         """The mean of all values, exactly as long as their sum has 64 bits; 0 where there is none."""
-        return self.counts.total / self.counts.count if self.counts.count else 0.0
+        return int(self.counts.total) / int(self.counts.count) if self.counts.count else 0.0
 
     def percentile(self, share: float) -> int:
         """The value that ``share`` percent of all are not above, to within ``ERROR`` of it.

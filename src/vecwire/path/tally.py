@@ -9,12 +9,13 @@ it that says whether that frame has come.
 - One below the window is **late**: whether it is a duplicate is not known any more. It counts as lost.
 - **Lost** is what is expected and has not come.
 
-Where a flow begins is its number 0 if a mark at the begin of the blast was seen, and the first number that came if
-not: then somebody has looked in while it was going on. A mark at the end says how many frames there were, so that
-the last ones can be lost too. Numbers on the wire have 32 bits, and are extended by what is nearest to the highest
-(RFC 1982).
+Where a flow begins is its number 0 if a mark at the begin of the blast was seen, and the first number that
+came if not: then somebody has looked in while it was going on. A mark at the end says how many frames there
+were, so that the last ones can be lost too. Numbers on the wire have 32 bits, and are extended by what is
+nearest to the highest (RFC 1982).
 
-Memory is bounded: 64 runs, the one that was silent for longest makes room for another, and 32,768 flows in each.
+Memory is bounded: 64 runs, of which the one that was silent for longest makes room for another, and 32,768
+flows in each.
 """
 
 import cython
@@ -31,7 +32,6 @@ from cython.cimports.vecwire.path.tally import MOST_RUNS, WINDOW, WORDS, Flow, R
 from cython.cimports.vecwire.wire.stamp import BEGIN, CORRUPTED, DATA, END, FOREIGN, Stamp, read_frame
 from cython.cimports.vecwire.wire.vnet import NEEDS_CSUM
 
-from vecwire.path.channel import in_use
 from vecwire.path.histogram import Histogram
 from vecwire.wire.stamp import MOST_FLOWS
 
@@ -56,7 +56,26 @@ MEANINGS = {
 
 @cython.cclass
 class Tally:
-    """Counts what arrives; see the module's text."""
+    """Counts what arrives; see the module's text, and ``MEANINGS`` for what each attribute counts."""
+
+    runs: Run[MOST_RUNS]
+    _latest: uint32_t
+    _stopping: cython.bint
+    latency: Histogram
+    frames: uint64_t
+    octets: uint64_t
+    received: uint64_t
+    expected: uint64_t
+    duplicates: uint64_t
+    reordered: uint64_t
+    late: uint64_t
+    corrupted: uint64_t
+    foreign: uint64_t
+    early: uint64_t
+    flows: uint64_t
+    ended: uint64_t
+    first: int64_t
+    last: int64_t
 
     def __init__(self) -> None:
         if self.latency is not None:
@@ -125,22 +144,19 @@ class Tally:
             most: how many stamped frames there are when it ends; 0 for any number.
 
         Returns:
-            Whether the channel is still there; False where its peer or its interface has gone.
+            Whether the channel is there; False where its peer or interface has gone, or is brought back.
 
         Raises:
             PortError: if the port is joined, or another thread receives from it.
         """
-        if channel.user is not None:
-            channel.claim(None)
-        if channel._receiving or channel._seized:
-            raise in_use("receives from")
         endpoint = cython.address(channel.endpoint)
         slots = cython.address(batch.slots)
         watched: pollfd
         end: int64_t = monotonic() + cython.cast(int64_t, seconds * 1e9)
         enough: uint64_t = most
         now: int64_t
-        channel._receiving = True
+        if not channel.enter_recv():
+            return False
         with cython.nogil:
             while not self._stopping and not endpoint.lost and not (enough and self.frames >= enough):
                 now = monotonic()
@@ -154,8 +170,12 @@ class Tally:
                 watched.fd = endpoint.rx_fd
                 watched.events = POLLIN
                 now = (end - now) // 1_000_000 + 1
-                poll(cython.address(watched), 1, cython.cast(cython.int, min(now, cython.cast(int64_t, PATIENCE))))
-        channel._receiving = False
+                poll(
+                    cython.address(watched),
+                    1,
+                    cython.cast(cython.int, min(now, cython.cast(int64_t, PATIENCE))),
+                )
+        channel.leave_recv()
         return not endpoint.lost
 
     @cython.cfunc
@@ -223,9 +243,7 @@ class Tally:
             )
             if flows == cython.NULL:
                 return cython.NULL
-            memset(
-                flows + run.room, 0, cython.cast(cython.size_t, room - run.room) * cython.sizeof(Flow)
-            )
+            memset(flows + run.room, 0, cython.cast(cython.size_t, room - run.room) * cython.sizeof(Flow))
             run.flows = flows
             run.room = room
         return run.flows + number
@@ -269,10 +287,7 @@ class Tally:
         if ahead >= 0:
             number = flow.following + ahead
             self._pass(flow, number + 1)
-        elif (
-            -ahead > WINDOW
-            or cython.cast(uint64_t, -ahead) > flow.following - flow.base
-        ):
+        elif -ahead > WINDOW or cython.cast(uint64_t, -ahead) > flow.following - flow.base:
             self.late += 1
             return
         else:

@@ -23,7 +23,7 @@ _MOST = 2**63 - 1
 
 
 class Blast:
-    """Sends traffic through a port: a mark, the frames at their rate, and a mark that tells how many there were.
+    """Sends traffic through a port: a mark, the frames at their rate, and marks that tell how many they were.
 
     ``run`` is for a thread of its own; everything else is for another one.
 
@@ -38,14 +38,18 @@ class Blast:
         ValueError: if the frames are longer than the port takes.
     """
 
-    def __init__(self, port: Port, traffic: Traffic, rate: Rate, *, count: int = 0, seconds: float | None = None) -> None:
+    def __init__(
+        self, port: Port, traffic: Traffic, rate: Rate, *, count: int = 0, seconds: float | None = None
+    ) -> None:
         self.port = port
         self.traffic = traffic
         self.number = secrets.randbelow(1 << 16)
         lengths = traffic.lengths
         room = port.info.mtu + 14 + (4 if traffic.vlan is not None else 0)
         if max(lengths) > room:
-            raise ValueError(f"the port takes frames of {room} octets, not of {max(lengths)}: its mtu says so")
+            raise ValueError(
+                f"the port takes frames of {room} octets, not of {max(lengths)}: its mtu says so"
+            )
         #: Frames a second that are wanted; 0 for as fast as it goes.
         self.wanted = rate.frames_of(lengths)
         self._count = count
@@ -59,22 +63,22 @@ class Blast:
     @property
     def frames(self) -> int:
         """Frames sent, or dropped by the port and counted there."""
-        return self._generator.frames
+        return int(self._generator.frames)
 
     @property
     def octets(self) -> int:
         """Their octets."""
-        return self._generator.octets
+        return int(self._generator.octets)
 
     @property
     def skipped(self) -> int:
         """Frames that the rate had asked for and that were not made: the machine was too slow."""
-        return self._generator.skipped
+        return int(self._generator.skipped)
 
     @property
     def stalls(self) -> int:
         """How often there was no room to send."""
-        return self._generator.stalls
+        return int(self._generator.stalls)
 
     @property
     def seconds(self) -> float:
@@ -110,7 +114,7 @@ class Blast:
     def _by_channel(self, left: int, seconds: float) -> bool:
         """Sends with the compiled loop; whether the port is up."""
         assert isinstance(self.port, TransportPort)  # noqa: S101 # as run has seen
-        return self._generator.run(self.port.channel, self._batch, left, seconds)
+        return bool(self._generator.run(self.port.channel, self._batch, left, seconds))
 
     def _by_calls(self, left: int, seconds: float) -> bool:
         """Sends one batch with the calls of any port; whether there is room for more."""

@@ -18,7 +18,7 @@ SHORTEST, LONGEST = 60, 65535
 IPV4 = ("198.18.0.1", "198.19.0.1")
 IPV6 = ("2001:2::1", "2001:2:0:1::1")
 #: Locally administered addresses (IEEE 802, clause 8.4): nobody's, and no multicast.
-MACS = ("02:76:77:00:00:01", "02:76:77:00:00:02")
+MACS = ("02:76:77:00:00:01", "02:76:77:01:00:01")
 #: The discard service (RFC 863): a host that takes the frames for its own does not answer.
 DISCARD = 9
 FRAMES = ("udp4", "udp6", "ethernet")
@@ -117,6 +117,12 @@ class Traffic:
         if not 1 <= self.port <= 65535:
             raise ValueError(f"a port is 1 to 65535, not {self.port}")
         self.pattern()
+        if self.frames == "ethernet":
+            first, destination = (int.from_bytes(_mac(each)) for each in self.macs)
+            if first <= destination < first + self.flows:
+                raise ValueError(
+                    "the source address of a flow is the destination's: a switch would drop its frames"
+                )
 
     def pattern(self) -> Pattern:
         """The headers that the frames have in common.

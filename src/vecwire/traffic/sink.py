@@ -101,7 +101,7 @@ class Sink:
         if not self._once or not self._tally.ended:
             return False
         quiet = time.time_ns() - self._tally.last
-        return quiet > QUIET_SECONDS * _NANOSECONDS
+        return bool(quiet > QUIET_SECONDS * _NANOSECONDS)
 
     def _by_channel(self) -> bool:
         """Receives with the compiled loop; whether the port is up."""
@@ -122,8 +122,8 @@ class Sink:
         found = tally.latency
         latency = None
         if len(found):
-            shares = [found.percentile(share) for share in (50, 90, 99, 99.9)]
-            latency = Latency(found.least, found.mean, *shares, found.most)
+            p50, p90, p99, p99_9 = (found.percentile(share) for share in (50, 90, 99, 99.9))
+            latency = Latency(found.least, found.mean, p50, p90, p99, p99_9, found.most)
         return Report(tally.counts(), latency, max(0, tally.last - tally.first) / _NANOSECONDS)
 
 

@@ -18,7 +18,7 @@ tells them apart (RFC 4814, section 4).
 """
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.wire.checksum import add, fold, pseudo_header
 from cython.cimports.vecwire.wire.ethernet import (
@@ -105,7 +105,7 @@ def put_checksum(at: cython.pointer[uint8_t], total: uint32_t) -> cython.void:
     """Writes the complement of a sum of fields as a checksum; zero is written as all ones (RFC 768)."""
     total = halves(total)
     total = ~halves(total) & 0xFFFF
-    put16(at, total if total else 0xFFFF)
+    put16(at, total or 0xFFFF)
 
 
 def write_frame(
@@ -116,8 +116,8 @@ def write_frame(
 ) -> cython.void:
     """Writes headers and stamp of a frame of ``length`` octets; those after the stamp are zero already.
 
-    There is room for ``LEAST_ROOM`` octets. The sums of what is constant are in ``headers``, and what is added
-    are the numbers that were written: no octet is read back.
+    There is room for ``LEAST_ROOM`` octets. The sums of what is constant are in ``headers``; what is added
+    are the numbers that were written, so no octet is read back.
     """
     network: cython.pointer[uint8_t] = at + headers.network
     payload: cython.pointer[uint8_t] = at + headers.length
@@ -198,9 +198,10 @@ def read_frame(
         if layout.protocol != UDP:
             return FOREIGN
         size = read16(frame + layout.transport + 4)
-        if layout.version == 4 and fold(
-            add(frame + layout.network, layout.transport - layout.network, 0)
-        ) != GOOD:
+        if (
+            layout.version == 4
+            and fold(add(frame + layout.network, layout.transport - layout.network, 0)) != GOOD
+        ):
             return CORRUPTED
         if size < 8 or size > layout.end - layout.transport:
             return FOREIGN
@@ -268,7 +269,14 @@ class Pattern:
         return self.headers.length + STAMP
 
     def frame(
-        self, length: int, *, kind: str = "data", run: int = 0, flow: int = 0, sequence: int = 0, moment: int = 0
+        self,
+        length: int,
+        *,
+        kind: str = "data",
+        run: int = 0,
+        flow: int = 0,
+        sequence: int = 0,
+        moment: int = 0,
     ) -> bytes:
         """A frame of ``length`` octets.
 
