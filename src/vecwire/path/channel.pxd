@@ -2,12 +2,15 @@ from vecwire.path.batch cimport Batch
 from vecwire.path.hold cimport Hold
 from vecwire.path.io cimport Endpoint
 from vecwire.wire.encap cimport Encapsulation
+from vecwire.wire.filter cimport Filter
 
 cdef class Channel:
     cdef Endpoint endpoint
     cdef Hold hold
     cdef Batch _held
     cdef Encapsulation _encapsulation
+    cdef Filter _program
+    cdef list _retired
     cdef readonly int wake_fd
     cdef readonly object user
     # Set and cleared with the GIL held: who moves frames now, and whether nobody may.

@@ -26,8 +26,9 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memset
 from cython.cimports.vecwire.path.batch import Batch
-from cython.cimports.vecwire.path.bridge import Bridge, Plane, forward
+from cython.cimports.vecwire.path.bridge import Bridge
 from cython.cimports.vecwire.path.channel import Channel
+from cython.cimports.vecwire.path.forward import forward
 from cython.cimports.vecwire.path.hold import drain
 from cython.cimports.vecwire.path.io import receive
 from cython.cimports.vecwire.path.linux import (
@@ -46,6 +47,7 @@ from cython.cimports.vecwire.path.linux import (
     errno,
     read,
 )
+from cython.cimports.vecwire.path.plane import Plane
 from cython.cimports.vecwire.path.seat import Rota, Seat, deliver, judge, note, now, reflect, retry
 
 ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from vecwire.spec.kinds import Boolean, FilePath, Integer, Mac, Namespace
+from vecwire.spec.kinds import Boolean, Expression, FilePath, Integer, Mac, Namespace
 from vecwire.spec.options import Option, about, options_of
-from vecwire.spec.rules import Rule
+from vecwire.spec.rules import Excludes, Rule
 from vecwire.spec.text import quote
 
 _ON = Boolean()
@@ -18,10 +18,14 @@ class Spec(ABC):
 
     Attributes:
         transport: The transport's name.
-        rules: What the options must hold together.
+        common_rules: What the common options must hold together.
+        rules: What the transport's options must hold together.
     """
 
     transport: ClassVar[str]
+    common_rules: ClassVar[tuple[Rule, ...]] = (
+        Excludes("bpffile", "filter", "one filter decides which frames come in"),
+    )
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     depth: int = field(
@@ -52,10 +56,14 @@ class Spec(ABC):
         default=None,
         metadata=about(Mac(), "The port's own address: frames that come back from it are filtered out."),
     )
+    filter: str | None = field(
+        default=None, metadata=about(Expression(), "Which frames come in, as an expression.")
+    )
     bpffile: str | None = field(
         default=None,
         metadata=about(
-            FilePath(), "A file of struct sock_filter instructions that decide which frames come in."
+            FilePath(),
+            "A file that says so as a program: struct sock_filter instructions, or what tcpdump -ddd prints.",
         ),
     )
     bpfflash: bool = field(
@@ -69,7 +77,7 @@ class Spec(ABC):
         for option in self.options():
             # The class is frozen for everyone else; here its value is still being made.
             object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
-        for rule in self.rules:
+        for rule in (*self.common_rules, *self.rules):
             rule.check(self)
 
     def __str__(self) -> str:
