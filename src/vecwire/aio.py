@@ -7,10 +7,10 @@
 ...     async for batch in frames(port):
 ...         await send(port, batch)
 
-Theory of operation: a port never blocks, and has a descriptor that tells when frames may be received. So a task
-waits for the descriptor, and then makes the port's own calls, each of which moves a batch in some microseconds.
-anyio waits on whichever loop is running, and brings its cancellation. There is no await between frames being
-taken from the port and their being handed over, so a task that is cancelled has lost none.
+Theory of operation: a port never blocks, and has a descriptor that tells when frames may be received. So a
+task waits for the descriptor, and then makes the port's own calls, each of which moves a batch in some
+microseconds. anyio waits on whichever loop is running, and brings its cancellation. There is no await between
+frames being taken from the port and their being handed over, so a task that is cancelled has lost none.
 """
 
 import contextlib
@@ -60,11 +60,11 @@ class Frames:
 
 
 def frames(port: Port, batch: Batch | None = None) -> Frames:
-    """Receives for as long as the port is open: ``async for batch in frames(port)``.
+    """Receives for as long as the port is open, with ``async for``.
 
     Every batch is the same one, whose frames the next turn replaces. A peer or an interface that is lost is
-    waited for. The loop ends when the port is closed with ``vecwire.aio.close``; at any time it may be left or
-    cancelled, and another one begun.
+    waited for. The loop ends when the port is closed with ``vecwire.aio.close``; at any time it may be left
+    or cancelled, and another one begun.
 
     Args:
         port: what to receive from; one task at a time may.

@@ -6,14 +6,14 @@
     from vecwire.scapy import Interface, Socket
 
     tunnel = Interface("gre,src=192.0.2.1,dst=192.0.2.2")
-    answered, unanswered = srp(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst="10.0.0.2"), iface=tunnel, timeout=2)
+    answered, _ = srp(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst="10.0.0.2"), iface=tunnel, timeout=2)
 
     with Socket("gre,src=192.0.2.1,dst=192.0.2.2") as socket:
         sniff(opened_socket=socket, count=10)
 
-An interface is opened for each call and closed after it, a socket once. Frames are received a batch at a time,
-with the time that the kernel gives, and are complete: a checksum that was left to the hardware is made. scapy
-itself takes some tens of microseconds a frame; where that is too slow, use a ``Batch``.
+An interface is opened for each call and closed after it, a socket once. Frames are received a batch at a
+time, with the time that the kernel gives, and are complete: a checksum that was left to the hardware is made.
+scapy itself takes some tens of microseconds a frame; where that is too slow, use a ``Batch``.
 """
 
 import dataclasses
@@ -48,11 +48,11 @@ NANOSECONDS = 1e-9
 NEEDS_CSUM = 1  # linux/virtio_net.h
 
 
-class Socket(SuperSocket):  # type: ignore[misc]  # scapy has no types
+class Socket(SuperSocket):
     """A SuperSocket of scapy's over a port.
 
     Args:
-        spec: the text, as ``tap,ifname=tap0``, a spec, or a port that is open, which is closed with the socket.
+        spec: the text, as ``tap,ifname=tap0``, a spec, or an open port, which is closed with the socket.
         iface: the same, under the name by which scapy's functions pass it on.
         filter: a filter expression, as ``icmp or arp``, where the spec has none of its own.
 
@@ -69,9 +69,9 @@ class Socket(SuperSocket):  # type: ignore[misc]  # scapy has no types
 
     def __init__(
         self,
-        spec: "str | Spec | Port | Interface | None" = None,
+        spec: str | Spec | Port | NetworkInterface | None = None,
         *,
-        iface: "str | Spec | Port | Interface | None" = None,
+        iface: str | Spec | Port | NetworkInterface | None = None,
         filter: str | None = None,  # noqa: A002  (scapy's name for it)
         **_: Any,
     ) -> None:
@@ -153,25 +153,34 @@ class Socket(SuperSocket):  # type: ignore[misc]  # scapy has no types
             sockets: of scapy's; those of another kind must have a descriptor.
             remain: seconds; None waits as long as scapy does at the most.
         """
-        ready = [each for each in sockets if getattr(each, "_waiting", None)]
+        # Those that are closed have nothing to wait for either: they say so when they are read.
+        ready = [each for each in sockets if isinstance(each, Socket) and (each.closed or each._waiting)]  # noqa: SLF001
         if ready:
             return ready
         readable, _, _ = select.select(sockets, [], [], conf.recv_poll_rate if remain is None else remain)
         return readable
 
 
-class _Provider(InterfaceProvider):  # type: ignore[misc]  # scapy has no types
+class _Provider(InterfaceProvider):
     """Tells scapy which socket belongs to an interface; asked for nothing else."""
 
     name = "vecwire"
 
-    def _l2socket(self, dev: "Interface") -> Any:
+    def _l2socket(self, dev: NetworkInterface) -> Any:
         return functools.partial(Socket, dev)
 
-    _l2listen = _l2socket
+    def _l2listen(self, dev: NetworkInterface) -> Any:
+        return functools.partial(Socket, dev)
+
+    def _l3socket(self, dev: NetworkInterface, ipv6: bool) -> Any:
+        del ipv6
+        raise UnsupportedError(
+            f"{dev} moves frames, and knows no routes for packets without an Ethernet header",
+            remedy="put Ether(dst=...) in front, and use srp or sendp for sr or send",
+        )
 
 
-class Interface(NetworkInterface):  # type: ignore[misc]  # scapy has no types
+class Interface(NetworkInterface):
     """What stands where scapy takes an interface: ``sniff(iface=Interface("tap,ifname=tap0"))``.
 
     Args:
@@ -197,12 +206,14 @@ class Interface(NetworkInterface):  # type: ignore[misc]  # scapy has no types
         )
 
 
-def _opened(given: "str | Spec | Port | Interface", expression: str | None) -> Port:
+def _opened(given: str | Spec | Port | NetworkInterface, expression: str | None) -> Port:
     """The port that is meant, opened with the filter and with the times of frames."""
     if isinstance(given, Interface):
         given = given.spec
     if isinstance(given, str):
         given = parse(given)
+    if isinstance(given, NetworkInterface):
+        raise TypeError(f"{given} is an interface of the host: give the spec raw,ifname={given}")
     if not isinstance(given, Spec):
         if expression is not None:
             raise ValueError("a port that is open takes no filter here: open it with filter=")

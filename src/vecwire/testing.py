@@ -124,7 +124,7 @@ class MemoryPort:
 
         Raises:
             ClosedError: if the port is closed.
-            ValueError: if there is no frame ``first``.
+            ValueError: if there is no frame ``first``, or one was given a length that leaves its slot.
         """
         self._alive()
         if not 0 <= first <= len(batch):
@@ -132,11 +132,13 @@ class MemoryPort:
         lane = self._outgoing
         done = first
         mask = batch.mask
+        # All of them are looked at before any is sent: a length that leaves its slot is an error.
+        frames = [bytes(frame) for frame in batch]
         while done < len(batch):
             if not mask[done]:
                 done += 1
                 continue
-            frame, vnet = bytes(batch[done]), batch.vnet(done)
+            frame, vnet = frames[done], batch.vnet(done)
             reason = self._reason(frame, vnet)
             if reason is not None:
                 self._counters[reason] += 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +20,6 @@ from vecwire.errors import PortError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from peers.background import Background
 
@@ -212,6 +213,26 @@ def test_top_shows_what_moves(site: Site) -> None:
         vecwire_command("top", "--socket", site.control, "-n", "1", "--interval", "0.1")
     ).stdout.splitlines()
     assert len(lines) == 4
+
+
+@pytest.mark.needs("socat", "setpriv")
+def test_the_user_whom_it_becomes_may_ask(site: Site) -> None:
+    """A service that gives up its privileges can be asked by its new user, and removes its path."""
+    request = '{"jsonrpc": "2.0", "id": 1, "method": "status"}\n'
+    nobody = ["setpriv", "--reuid=nobody", "--clear-groups"]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        file, control = Path(folder, "other.toml"), Path(folder, "run", "control.sock")
+        file.write_text("", encoding="utf-8")
+        argv = vecwire_command("run", "--user", "nobody", "--control", str(control), str(file))
+        with site.host.popen(argv, name="other") as other:
+            other.wait_for_text("ready\n")
+            asking = [*nobody, "socat", "-t", "30", "-", f"UNIX-CONNECT:{control}"]
+            told = json.loads(site.host.run(asking, stdin=request).stdout)
+            assert told["result"]["pid"] == other.process.pid
+            assert control.exists()
+            assert other.stop() == 0
+            assert not control.exists()
 
 
 def test_it_ends_when_it_is_told_to(site: Site) -> None:

@@ -1,8 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t
 
-from vecwire.path.slots cimport CONTROL, Slots
+from vecwire.path.slots cimport Slots
 
-cdef void wire(Slots* slots, uint32_t prefix, bint control) noexcept nogil
 cdef bint copy_frame(
     Slots* target, uint32_t at, const Slots* source, uint32_t index
 ) noexcept nogil

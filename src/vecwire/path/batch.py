@@ -36,29 +36,6 @@ MOST_FRAMES_PER_SLOT = 128
 CACHE_LINE = 64
 
 
-def wire(slots: cython.pointer[Slots], prefix: uint32_t, control: cython.bint) -> cython.void:
-    """Points the messages at the slots so that a frame after ``prefix`` octets begins at the headroom."""
-    i: uint32_t
-    if slots.wired_prefix != prefix or slots.wired_control != control:
-        for i in range(slots.depth):
-            vector = cython.address(slots.vectors[i])
-            vector.iov_base = (
-                slots.memory + cython.cast(cython.size_t, i) * slots.stride + (slots.headroom - prefix)
-            )
-            vector.iov_len = slots.stride - (slots.headroom - prefix)
-            message = cython.address(slots.messages[i].msg_hdr)
-            message.msg_iov = vector
-            message.msg_iovlen = 1
-            message.msg_control = slots.controls + i * CONTROL if control else cython.NULL
-            message.msg_controllen = CONTROL if control else 0
-        slots.wired_prefix = prefix
-        slots.wired_control = control
-    elif control:
-        # The kernel has written over the room for control messages with what it used of it.
-        for i in range(slots.depth):
-            slots.messages[i].msg_hdr.msg_controllen = CONTROL
-
-
 def copy_frame(
     target: cython.pointer[Slots], at: uint32_t, source: cython.pointer[cython.const[Slots]], index: uint32_t
 ) -> cython.bint:
@@ -93,6 +70,7 @@ class Batch:
     """
 
     slots: Slots
+    _columns: Any
 
     def __init__(
         self,
@@ -262,13 +240,13 @@ class Batch:
         rows = memoryview(out).cast("B", (max(self.slots.count, 1), width))
         return rows if self.slots.count else rows[:0]
 
-    def scatter(self, offset: int, octets: bytes | bytearray | memoryview) -> None:
+    def scatter(self, offset: int, octets: Any) -> None:
         """Writes octets into every frame, wherever the frames begin: what ``gather`` gave, edited.
 
         Args:
             offset: where the first of them goes, counted from the frame's first octet.
-            octets: as many for each frame, one frame's after the other's. What is behind a frame's end is
-                not written.
+            octets: as many for each frame, one frame's after the other's: bytes, or anything contiguous with
+                the buffer protocol. What is behind a frame's end is not written.
 
         Raises:
             ValueError: if they are not as many for each frame.

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from vecwire.path.batch cimport Slots
+from vecwire.path.slots cimport Slots
 from vecwire.path.linux cimport iovec, mmsghdr
 from vecwire.wire.counters cimport COUNTERS
 from vecwire.wire.encap cimport Encap

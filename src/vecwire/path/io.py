@@ -9,7 +9,6 @@ import errno as errnos
 import cython
 from cython.cimports.libc.stdint import int32_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.vecwire.path.batch import Slots, wire
 from cython.cimports.vecwire.path.errnos import DROP, LOST, NOTE, Rule, on_receive
 from cython.cimports.vecwire.path.io import Endpoint
 from cython.cimports.vecwire.path.linux import (
@@ -36,6 +35,7 @@ from cython.cimports.vecwire.path.linux import (
     timespec,
     tpacket_auxdata,
 )
+from cython.cimports.vecwire.path.slots import Slots, wire
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.encap import strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan

@@ -35,6 +35,7 @@ cdef struct Slots:
     uint32_t wired_prefix
     bint wired_control
 
+cdef void wire(Slots* slots, uint32_t prefix, bint control) noexcept nogil
 cdef uint32_t room(const Slots* slots, uint32_t row) noexcept nogil
 cdef void gather(const Slots* slots, uint32_t offset, uint32_t width, uint8_t* out) noexcept nogil
 cdef void scatter(Slots* slots, uint32_t offset, uint32_t width, const uint8_t* octets) noexcept nogil

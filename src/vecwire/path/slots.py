@@ -1,4 +1,4 @@
-"""What a batch shows of its table to be written: lengths, virtio-net headers, and the mask.
+"""The memory of a batch and its table as the path has them, and what of the table users may write.
 
 Theory of operation: the path believes the table of a batch, so nobody but the path and the batch's own
 methods may write it. What is handed out are copies: after frames have come, ``publish`` writes them; before
@@ -7,10 +7,12 @@ its slot. So neither a view that outlives its batch nor another thread that writ
 read what is not there. A batch whose columns nobody has asked for has none of this.
 """
 
+from typing import Any
+
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t
 from cython.cimports.libc.string import memchr, memcpy, memset
-from cython.cimports.vecwire.path.slots import Slots
+from cython.cimports.vecwire.path.slots import CONTROL, Slots
 from cython.cimports.vecwire.wire.octets import View
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
@@ -18,6 +20,29 @@ from vecwire.wire.vnet import LONG, Vnet
 
 #: The layout of a virtio-net header as the buffer protocol tells it (PEP 3118), numpy's structured type.
 LAYOUT: bytes = b"T{B:flags:B:gso_type:H:hdr_len:H:gso_size:H:csum_start:H:csum_offset:H:num_buffers:}"
+
+
+def wire(slots: cython.pointer[Slots], prefix: uint32_t, control: cython.bint) -> cython.void:
+    """Points the messages at the slots so that a frame after ``prefix`` octets begins at the headroom."""
+    i: uint32_t
+    if slots.wired_prefix != prefix or slots.wired_control != control:
+        for i in range(slots.depth):
+            vector = cython.address(slots.vectors[i])
+            vector.iov_base = (
+                slots.memory + cython.cast(cython.size_t, i) * slots.stride + (slots.headroom - prefix)
+            )
+            vector.iov_len = slots.stride - (slots.headroom - prefix)
+            message = cython.address(slots.messages[i].msg_hdr)
+            message.msg_iov = vector
+            message.msg_iovlen = 1
+            message.msg_control = slots.controls + i * CONTROL if control else cython.NULL
+            message.msg_controllen = CONTROL if control else 0
+        slots.wired_prefix = prefix
+        slots.wired_control = control
+    elif control:
+        # The kernel has written over the room for control messages with what it used of it.
+        for i in range(slots.depth):
+            slots.messages[i].msg_hdr.msg_controllen = CONTROL
 
 
 def room(slots: cython.pointer[cython.const[Slots]], row: uint32_t) -> uint32_t:
@@ -66,6 +91,9 @@ def scatter(
 @cython.cclass
 class Columns:
     """The columns of a batch's table that may be written; made by the batch when they are asked for."""
+
+    chosen: Slots
+    _chosen_table: Any
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity

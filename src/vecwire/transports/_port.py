@@ -300,7 +300,7 @@ class TransportPort:
         Raises:
             ClosedError: if the port is closed.
             PortError: if a cable has claimed the port.
-            ValueError: if there is no frame ``first``.
+            ValueError: if there is no frame ``first``, or one was given a length that leaves its slot.
         """
         self._alive()
         if not 0 <= first <= len(batch):

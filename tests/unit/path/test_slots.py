@@ -130,7 +130,7 @@ def test_a_frame_is_replaced() -> None:
     with pytest.raises(IndexError):
         batch[5] = b"x" * 60
     with pytest.raises(TypeError):
-        batch[0:2] = [b"x" * 60]  # type: ignore[assignment]
+        batch[0:2] = [b"x" * 60]  # type: ignore[index, assignment]
 
 
 # The mask.
@@ -140,7 +140,8 @@ def test_all_frames_are_sent_at_first() -> None:
     """The mask is an octet a frame, all 1, and shares memory with itself."""
     batch = filled()
     mask = np.asarray(batch.mask)
-    assert (mask.dtype, mask.tolist()) == (np.uint8, [1] * 5)
+    assert mask.dtype == np.uint8
+    assert mask.tolist() == [1] * 5
     assert np.shares_memory(mask, np.asarray(batch.mask))
 
 
