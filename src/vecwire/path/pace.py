@@ -139,6 +139,9 @@ class Pacer:
         end: int64_t = monotonic() + PATIENCE
         now: int64_t
         _check(batch)
+        if not hasattr(port, "channel"):
+            # A port in Python may ask for the columns of a batch; they are made while all its frames are seen.
+            _ = batch.mask
         slack: cython.int = tighten()
         try:
             while index < whole:
