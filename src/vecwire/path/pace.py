@@ -140,7 +140,7 @@ class Pacer:
         now: int64_t
         _check(batch)
         if not hasattr(port, "channel"):
-            # A port in Python may ask for the columns of a batch; they are made while all its frames are seen.
+            # A port in Python may ask for the columns: they are made while all frames are seen.
             _ = batch.mask
         slack: cython.int = tighten()
         try:
