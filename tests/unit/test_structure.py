@@ -27,7 +27,8 @@ LAYERS: dict[str, set[str]] = {
     "keeper": {"errors", "wire", "spec", "path", "port", "transports"},
     "engine": {"errors", "wire", "spec", "path", "port", "transports", "keeper"},
     "switch": {"errors", "wire", "spec", "path", "port", "transports", "engine"},
-    "aio": {"errors", "wire", "spec", "path", "port", "transports"},
+    "aio": {"errors", "wire", "path", "port"},
+    "scapy": {"errors", "wire", "spec", "path", "port", "transports"},
     "probe": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "meter": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "service": {

@@ -111,6 +111,7 @@ class Channel:
         auxdata: bool = False,
         udp_gro: bool = False,
         segment_limit: int = 0,
+        stamps: bool = False,
     ) -> None:
         """Begins to use descriptors, which stay their owner's.
 
@@ -129,6 +130,7 @@ class Channel:
             auxdata: whether VLAN tags arrive in PACKET_AUXDATA.
             udp_gro: whether several datagrams may arrive in one piece.
             segment_limit: the longest packet, in octets, that may share a message with others; 0 for none.
+            stamps: whether the times of frames are kept: as the socket gives them, or when a tap was read.
         """
         endpoint = cython.address(self.endpoint)
         endpoint.rx_fd = rx_fd
@@ -147,6 +149,7 @@ class Channel:
         endpoint.auxdata = auxdata
         endpoint.udp_gro = udp_gro
         endpoint.segment_limit = segment_limit
+        endpoint.stamps = stamps
         if endpoint.encap == cython.NULL:
             endpoint.rx_prefix = rx_vnet
             endpoint.tx_prefix = tx_vnet
@@ -277,6 +280,7 @@ class Channel:
         with cython.nogil:
             got = receive(endpoint, slots)
         self._receiving = False
+        batch.publish()
         return got
 
     def send(self, batch: Batch, first: int = 0) -> int:
@@ -286,18 +290,19 @@ class Channel:
 
         Raises:
             PortError: if a cable or a switch has claimed the port, or another thread sends through it.
+            ValueError: if a frame was given a length that leaves its slot; nothing is sent then.
         """
         if self.user is not None:
             self.claim(None)
         if self._sending:
             raise in_use("sends through")
         endpoint = cython.address(self.endpoint)
-        slots = cython.address(batch.slots)
         hold = cython.address(self.hold)
-        start: uint32_t = first
-        index: uint32_t = first
         if self._seized:
             return 0
+        slots = batch.ready(first)
+        start: uint32_t = first if slots == cython.address(batch.slots) else 0
+        index: uint32_t = start
         self._sending = True
         with cython.nogil:
             endpoint.blocked = 0
@@ -308,7 +313,7 @@ class Channel:
                     slots.progress[index] = 0
                     index += 1
         self._sending = False
-        return index - start
+        return batch.conclude(slots, index) - first
 
     def flush(self) -> None:
         """Sends what is held of a frame that ``send`` has taken, as far as the kernel takes it now."""

@@ -14,7 +14,25 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     enum:
         CLOCK_MONOTONIC
+        CLOCK_REALTIME
     int clock_gettime(int clock, timespec* now)
+
+cdef extern from * nogil:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <sched.h>
+    """
+    ctypedef struct cpu_set_t:
+        pass
+    void CPU_ZERO(cpu_set_t* processors)
+    void CPU_SET(int processor, cpu_set_t* processors)
+    int CPU_ISSET(int processor, const cpu_set_t* processors)
+    int CPU_COUNT(const cpu_set_t* processors)
+    int sched_getaffinity(int thread, size_t size, cpu_set_t* processors)
+    int sched_setaffinity(int thread, size_t size, const cpu_set_t* processors)
+    int sched_getcpu()
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -52,6 +70,8 @@ cdef extern from * nogil:
         MSG_DONTWAIT
         MSG_NOSIGNAL
         MSG_TRUNC
+        SOL_SOCKET
+        SCM_TIMESTAMPNS
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     ssize_t recvmsg(int fd, msghdr* message, int flags)
