@@ -158,6 +158,7 @@ class Engine:
         if port.closed:
             raise ClosedError(f"the port {port.spec} was joined after it was closed")
         port.channel.claim(owner)
+        port.quietly = self.do
 
     def seat(self, port: TransportPort) -> int:
         """Gives a port that is claimed a seat; inside ``do``."""
@@ -188,6 +189,8 @@ class Engine:
 
         self.do(leave)
         self._keeper.forget(port)
+        if port.channel.user is owner:
+            port.quietly = None
         port.channel.release(owner)
 
     def _lost(self, index: int) -> None:

@@ -1,11 +1,15 @@
-from vecwire.path.batch cimport Batch
+from libc.stdint cimport uint32_t
+
+from vecwire.path.batch cimport Batch, Slots
 from vecwire.path.hold cimport Hold
+from vecwire.path.impair cimport Impairer
 from vecwire.path.io cimport Endpoint
 from vecwire.wire.encap cimport Encapsulation
 
 cdef class Channel:
     cdef Endpoint endpoint
     cdef Hold hold
+    cdef readonly Impairer impairer
     cdef Batch _held
     cdef Encapsulation _encapsulation
     cdef readonly int wake_fd
@@ -14,3 +18,4 @@ cdef class Channel:
     cdef bint _receiving
     cdef bint _sending
     cdef bint _seized
+    cdef uint32_t _impede(self, Slots* slots, uint32_t start) noexcept nogil

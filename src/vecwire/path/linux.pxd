@@ -16,6 +16,17 @@ cdef extern from "<time.h>" nogil:
         CLOCK_MONOTONIC
     int clock_gettime(int clock, timespec* now)
 
+cdef extern from "<sys/timerfd.h>" nogil:
+    struct itimerspec:
+        timespec it_interval
+        timespec it_value
+    enum:
+        TFD_CLOEXEC
+        TFD_NONBLOCK
+        TFD_TIMER_ABSTIME
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec* new, itimerspec* old)
+
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
         void* iov_base

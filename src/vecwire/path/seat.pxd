@@ -2,6 +2,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vecwire.path.batch cimport Slots
 from vecwire.path.hold cimport Hold
+from vecwire.path.impair cimport Impair
 from vecwire.path.io cimport Endpoint
 
 cdef struct Seat
@@ -17,6 +18,8 @@ cdef struct Seat:
     # Where its frames are received: shared by all seats of a worker whose batches have one shape.
     Slots* slots
     Hold* hold
+    # What is done on purpose to frames that leave here.
+    Impair* impair
     # Where its frames go: to another seat, to a bridge (struct Bridge, by its number there), or nowhere.
     Seat* peer
     void* bridge

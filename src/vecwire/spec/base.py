@@ -1,9 +1,11 @@
 """What every transport's spec has: the common options, the canonical text, the sums of headers."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
+from vecwire.spec import impairment as impair
+from vecwire.spec.impairment import IMPAIRMENTS, Impairment
 from vecwire.spec.kinds import Boolean, FilePath, Integer, Mac, Namespace
 from vecwire.spec.options import Option, about, options_of
 from vecwire.spec.rules import Rule
@@ -19,10 +21,12 @@ class Spec(ABC):
     Attributes:
         transport: The transport's name.
         rules: What the options must hold together.
+        common_rules: What those of every transport must.
     """
 
     transport: ClassVar[str]
     rules: ClassVar[tuple[Rule, ...]] = ()
+    common_rules: ClassVar[tuple[Rule, ...]] = impair.RULES
 
     depth: int = field(
         default=64, metadata=about(Integer(1, 1024), "How many frames one system call moves.", unit="frames")
@@ -64,12 +68,20 @@ class Spec(ABC):
     netns: str | None = field(
         default=None, metadata=about(Namespace(), "The network namespace in which to open the transport.")
     )
+    delay: float = field(default=0.0, metadata=impair.DELAY)
+    jitter: float = field(default=0.0, metadata=impair.JITTER)
+    loss: float = field(default=0.0, metadata=impair.LOSS)
+    duplicate: float = field(default=0.0, metadata=impair.DUPLICATE)
+    reorder: float = field(default=0.0, metadata=impair.REORDER)
+    rate: int = field(default=0, metadata=impair.RATE)
+    limit: int = field(default=impair.USUAL_LIMIT, metadata=impair.LIMIT)
+    seed: int | None = field(default=None, metadata=impair.SEED)
 
     def __post_init__(self) -> None:
         for option in self.options():
             # The class is frozen for everyone else; here its value is still being made.
             object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
-        for rule in self.rules:
+        for rule in (*self.rules, *self.common_rules):
             rule.check(self)
 
     def __str__(self) -> str:
@@ -86,6 +98,15 @@ class Spec(ABC):
         """Returns the transport's options: its own, then the common ones."""
         common = {option.name for option in options_of(Spec)}
         return tuple(sorted(options_of(cls), key=lambda option: option.name in common))
+
+    @property
+    def impairment(self) -> Impairment:
+        """What is done on purpose to the frames that the port sends."""
+        return Impairment(**{name: getattr(self, name) for name in IMPAIRMENTS})
+
+    def impaired(self, impairment: Impairment) -> Self:
+        """Returns the same spec with another impairment."""
+        return replace(self, **{name: getattr(impairment, name) for name in IMPAIRMENTS})
 
     @property
     def encapsulation_octets(self) -> int:

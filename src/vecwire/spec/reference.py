@@ -61,6 +61,7 @@ def reference() -> str:
             _PREFACE.format(error=_error_of(_WRONG)),
             "## Options of every transport\n",
             _options(options_of(Spec)),
+            "\n".join(f"- {rule.statement()}" for rule in Spec.common_rules) + "\n",
             *(_transport(spec_class) for spec_class in SPEC_CLASSES.values()),
             "## What the encapsulation costs\n",
             "Octets in front of the inner layer-3 packet, and its longest length for an outer MTU of 1500.",
