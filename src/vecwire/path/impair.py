@@ -23,6 +23,7 @@ from cython.cimports.vecwire.path.batch import Batch, Slots, copy_frame
 from cython.cimports.vecwire.path.hold import Hold, offer
 from cython.cimports.vecwire.path.impair import ROWS, Impair, Late
 from cython.cimports.vecwire.path.io import Endpoint
+from cython.cimports.vecwire.path.linux import MAP_NORESERVE
 from cython.cimports.vecwire.wire.counters import (
     COUNTERS,
     TX_DELAYED,
@@ -420,7 +421,7 @@ class Impairer:
         self._memory = mmap.mmap(
             -1,
             limit * lines * CACHE_LINE,
-            flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE,
+            flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE,
         )
         self._octets = self._memory
         # Records of 24 octets first, then numbers of 4, then headers of 12.

@@ -27,6 +27,10 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_create(int clock, int flags)
     int timerfd_settime(int fd, int flags, const itimerspec* new, itimerspec* old)
 
+cdef extern from "<sys/mman.h>" nogil:
+    enum:
+        MAP_NORESERVE
+
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
         void* iov_base

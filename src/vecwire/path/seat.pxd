@@ -5,6 +5,13 @@ from vecwire.path.hold cimport Hold
 from vecwire.path.impair cimport Impair
 from vecwire.path.io cimport Endpoint
 
+cdef enum:
+    # What copies of frames are made for: a capture, another port, a log.
+    CAPTURE
+    MIRROR
+    TRACE
+    MIRRORS
+
 cdef struct Seat
 
 # The seats of a worker that need more than frames.
@@ -24,8 +31,8 @@ cdef struct Seat:
     Seat* peer
     void* bridge
     uint32_t number
-    # Another seat that gets a copy of every frame received or sent here, or none.
-    Seat* mirror
+    # Other seats that get a copy of every frame received or sent here, one for each purpose, or none.
+    Seat* mirrors[MIRRORS]
     # The rota, what comes after this seat on it, and whether it is on it.
     Rota* rota
     Seat* following

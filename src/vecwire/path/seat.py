@@ -13,7 +13,7 @@ from cython.cimports.vecwire.path.batch import Slots
 from cython.cimports.vecwire.path.hold import drain, offer
 from cython.cimports.vecwire.path.impair import impede
 from cython.cimports.vecwire.path.linux import CLOCK_MONOTONIC, clock_gettime, timespec
-from cython.cimports.vecwire.path.seat import Seat
+from cython.cimports.vecwire.path.seat import MIRRORS, Seat
 from cython.cimports.vecwire.wire.counters import LOST, RX_ERRORS, TX_DOWN, TX_UNREACHABLE, UNREACHABLE
 
 EIO = cython.declare(cython.int, errnos.EIO)
@@ -60,8 +60,10 @@ def send_out(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython
 
 def reflect(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython.void:
     """Gives a copy of frames to whoever watches the seat's port."""
-    if seat.mirror != cython.NULL and slots.count:
-        send_out(seat.mirror, slots)
+    purpose: uint32_t
+    for purpose in range(MIRRORS):
+        if seat.mirrors[purpose] != cython.NULL and slots.count:
+            send_out(seat.mirrors[purpose], slots)
 
 
 def deliver(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython.void:

@@ -55,8 +55,12 @@ from cython.cimports.vecwire.path.linux import (
     timerfd_create,
     timerfd_settime,
 )
-from cython.cimports.vecwire.path.seat import Rota, Seat, deliver, judge, note, now, reflect, retry
+from cython.cimports.vecwire.path.seat import CAPTURE, MIRROR, MIRRORS, TRACE, Rota, Seat, deliver, judge, note, now, reflect, retry
 
+#: What the copies of frames are made for that ``Worker.mirror`` asks for.
+FOR_CAPTURE: int = CAPTURE
+FOR_MIRROR: int = MIRROR
+FOR_TRACE: int = TRACE
 ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)
 MILLISECOND = cython.declare(uint64_t, 1_000_000)
 # What an event of the epoll set is about: which seat, and which of its descriptors.
@@ -190,6 +194,7 @@ class Worker:
             IndexError: if nobody sits there.
         """
         other: uint32_t
+        purpose: uint32_t
         gone = self._seat(index)
         for other in range(self.room):
             seat = self.seats[other]
@@ -197,8 +202,9 @@ class Worker:
                 continue
             if seat.peer == gone:
                 seat.peer = cython.NULL
-            if seat.mirror == gone:
-                seat.mirror = cython.NULL
+            for purpose in range(MIRRORS):
+                if seat.mirrors[purpose] == gone:
+                    seat.mirrors[purpose] = cython.NULL
             if seat.following == gone:
                 seat.following = gone.following
         if self.rota.first == gone:
@@ -254,14 +260,21 @@ class Worker:
         held.append(bridge)
         return seat.number
 
-    def mirror(self, index: int, sink: int | None) -> None:
+    def mirror(self, index: int, sink: int | None, purpose: int = FOR_CAPTURE) -> None:
         """Gives a copy of every frame received or sent at a seat to the seat ``sink``; None ends that.
 
+        Args:
+            index: the seat.
+            sink: another seat.
+            purpose: ``FOR_CAPTURE``, ``FOR_MIRROR`` or ``FOR_TRACE``: there is one copy for each.
+
         Raises:
-            IndexError: if nobody sits there.
+            IndexError: if nobody sits there, or there is no such purpose.
         """
         seat = self._seat(index)
-        seat.mirror = cython.NULL if sink is None else self._seat(sink)
+        if not 0 <= purpose < MIRRORS:
+            raise IndexError(f"there is no purpose {purpose}")
+        seat.mirrors[cython.cast(uint32_t, purpose)] = cython.NULL if sink is None else self._seat(sink)
 
     def revive(self, index: int) -> None:
         """Uses a seat's channel again, which its owner has brought back.
