@@ -77,7 +77,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of traffic for each line")
     parser.add_argument("--poll", type=int, default=0, help="microseconds that the worker looks again")
     asked = parser.parse_args()
-    print("delay    frames/s   mean ms  " + "  ".join(f"{each:>4}%" for each in PERCENTILES) + "   most (us late)")
+    print(
+        "delay    frames/s   mean ms  "
+        + "  ".join(f"{each:>4}%" for each in PERCENTILES)
+        + "   most (us late)"
+    )
     for rate in RATES:
         for delay in (0, asked.delay):
             waits = run(f"{delay}ms", rate, asked.seconds, asked.poll)

@@ -171,7 +171,9 @@ def dispatch(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def room(impair: cython.pointer[Impair], counters: cython.pointer[uint64_t], slot: cython.pointer[uint32_t]) -> cython.bint:
+def room(
+    impair: cython.pointer[Impair], counters: cython.pointer[uint64_t], slot: cython.pointer[uint32_t]
+) -> cython.bint:
     """Takes a free slot; False, and counted, where there is none."""
     if impair.count == impair.limit:
         counters[TX_LIMIT] += 1
@@ -426,9 +428,7 @@ class Impairer:
         self._octets = self._memory
         # Records of 24 octets first, then numbers of 4, then headers of 12.
         rows: uint32_t = limit + ROWS
-        self._tables = bytearray(
-            limit * cython.sizeof(Late) + 4 * limit + rows * (4 * 4 + LONG)
-        )
+        self._tables = bytearray(limit * cython.sizeof(Late) + 4 * limit + rows * (4 * 4 + LONG))
         self._columns = self._tables
         impair.heap = cython.cast(cython.pointer[Late], cython.address(self._columns[0]))
         impair.spares = cython.cast(cython.pointer[uint32_t], impair.heap + limit)

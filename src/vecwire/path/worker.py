@@ -55,7 +55,20 @@ from cython.cimports.vecwire.path.linux import (
     timerfd_create,
     timerfd_settime,
 )
-from cython.cimports.vecwire.path.seat import CAPTURE, MIRROR, MIRRORS, TRACE, Rota, Seat, deliver, judge, note, now, reflect, retry
+from cython.cimports.vecwire.path.seat import (
+    CAPTURE,
+    MIRROR,
+    MIRRORS,
+    TRACE,
+    Rota,
+    Seat,
+    deliver,
+    judge,
+    note,
+    now,
+    reflect,
+    retry,
+)
 
 #: What the copies of frames are made for that ``Worker.mirror`` asks for.
 FOR_CAPTURE: int = CAPTURE

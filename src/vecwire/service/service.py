@@ -19,6 +19,7 @@ from vecwire.engine import Engine
 from vecwire.errors import PortError, UnsupportedError
 from vecwire.keeper import Keeper
 from vecwire.service import edit
+from vecwire.service._watches import Watches
 from vecwire.service.config import Config, horizons, load, memberships
 from vecwire.service.plan import Plan, difference
 from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
@@ -73,6 +74,7 @@ class Service:
         self._cables: dict[str, Cable] = {}
         self._switches: dict[str, Switch] = {}
         self._homes: dict[str, int] = {}
+        self._watches = Watches()
         self._zeros: dict[str, PortStats] = {}
         self._change = threading.RLock()
         self._started = time.monotonic()
@@ -96,6 +98,7 @@ class Service:
             for engine in self._engines:
                 engine.stop()
             self._keeper.close()
+            self._watches.close(self._ports)
             for cable in self._cables.values():
                 cable.stop()
             for switch in self._switches.values():
@@ -119,6 +122,8 @@ class Service:
         with self._change:
             plan = difference(self._config, config)
             opened = self._open_new(plan, config)
+            for name in plan.unwatch:
+                self._watches.end(name, self._ports[name])
             for cable in plan.end_cables:
                 self._cables.pop(cable).stop()
                 del self._homes[f"cable {cable}"]
@@ -196,6 +201,11 @@ class Service:
             first, second = (self._ports[end] for end in config.cables[name])
             engine = self._engines[self._settle(f"cable {name}")]
             self._cables[name] = Cable(first, second, engine=engine).start()
+        for name in plan.impair:
+            self._ports[name].impair(config.port(name).parsed.impairment)
+        for name in plan.watch:
+            engine = self._engines[self._homes[config.joined(name) or ""]]
+            self._watches.begin(name, config.port(name), self._ports, engine)
         self._switches = {name: self._switches[name] for name in config.switches}
         self._cables = {name: self._cables[name] for name in config.cables}
 

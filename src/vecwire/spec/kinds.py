@@ -165,7 +165,9 @@ class Quantity(Kind):
         """Returns the shortest text without a fraction that means so many."""
         if not count:
             return "0"
-        unit, power = max((each for each in self.units if count % 10 ** each[1] == 0), key=lambda each: each[1])
+        unit, power = max(
+            (each for each in self.units if count % 10 ** each[1] == 0), key=lambda each: each[1]
+        )
         return f"{count // 10**power}{unit}"
 
 
