@@ -1,8 +1,8 @@
-"""Measures how exact a delay is, as root: ``python bench/impair.py``.
+"""Measures how exact a delay is, ``python bench/impair.py``.
 
-In a network namespace of its own, frames of 100 octets with the time in them go from one record socket
-through a cable to another whose port delays them by 50 ms, at several rates. What is told is how long they were
-under way beyond that, in percentiles; and how long without a delay, which is what the rest of the way takes.
+Frames of 100 octets with the time in them go from one record socket through a cable to another, whose port
+delays them by 50 ms, at several rates. What is told is how long they were under way beyond that, in
+percentiles; and how long without a delay, which is what the rest of the way takes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PERCENTILES = (1, 50, 90, 99)
 
 
 def receive(port: TransportPort, waits: list[int], count: int, ended: threading.Event) -> None:
-    """Notes how long each frame was under way, in nanoseconds, until enough came or nothing comes any more."""
+    """Notes how long each frame was under way, in nanoseconds, until enough came or none comes any more."""
     batch = port.batch()
     while len(waits) < count and not ended.is_set():
         if not port.recv(batch):

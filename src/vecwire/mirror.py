@@ -1,4 +1,4 @@
-"""A mirror: what ports of an engine receive and send, copied to another port, as a switch's SPAN port has it."""
+"""A mirror: what ports of an engine receive and send, copied to another, as a switch's SPAN port has it."""
 
 from types import TracebackType
 from typing import Self

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vecwire import Port
+    from vecwire.transports import TransportPort
 
 DELAY = 0.05
 PINGS = 20
@@ -31,19 +32,17 @@ PINGS = 20
 @pytest.fixture
 def hosts() -> Iterator[list[Namespace]]:
     """Three hosts on a switch; what it sends to the second is delayed."""
-    with namespaces("middle", "one", "two", "three", ipv6=False) as (middle, *outer):
-        with contextlib.ExitStack() as stack:
-            ports = []
-            for number, host in enumerate(outer):
-                veth((middle, f"to{number}"), (host, "eth0"), addresses_b=[f"10.3.0.{number + 1}/24"])
-                options = f",delay={DELAY * 1000:g}ms" if number == 1 else ""
-                with middle.enter():
-                    port = vecwire.open(f"raw,ifname=to{number}{options}")
-                ports.append(stack.enter_context(port))
-            switch = stack.enter_context(vecwire.Switch())
-            for port in ports:
-                switch.add(port)
-            yield outer
+    with contextlib.ExitStack() as stack:
+        middle, *outer = stack.enter_context(namespaces("middle", "one", "two", "three", ipv6=False))
+        switch = vecwire.Switch()
+        for number, host in enumerate(outer):
+            veth((middle, f"to{number}"), (host, "eth0"), addresses_b=[f"10.3.0.{number + 1}/24"])
+            options = f",delay={DELAY * 1000:g}ms" if number == 1 else ""
+            with middle.enter():
+                port = vecwire.open(f"raw,ifname=to{number}{options}")
+            switch.add(stack.enter_context(port))
+        stack.enter_context(switch)
+        yield outer
 
 
 def round_trips(output: str) -> list[float]:
@@ -69,7 +68,7 @@ def test_a_delay_of_one_port_is_no_other_ports(hosts: list[Namespace]) -> None:
 
 
 def test_a_switch_sends_late_and_in_order() -> None:
-    """Frames through an impaired port of a switch all arrive, in order, after the delay; none is unaccounted."""
+    """Frames through an impaired port of a switch all arrive, in order, after the delay."""
     with lan(3) as net:
         net.introduce()
         net.ports[1].impair(Impairment(delay=0.01))
@@ -129,7 +128,7 @@ def test_a_limit_is_kept() -> None:
 
 
 @contextlib.contextmanager
-def late_pair() -> Iterator[tuple[Port, Port]]:
+def late_pair() -> Iterator[tuple[TransportPort, TransportPort]]:
     """A port that sends late, and the other end."""
     with links(1, ",delay=30ms") as ((port,), (station,)):
         yield port, station

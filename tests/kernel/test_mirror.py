@@ -92,7 +92,7 @@ def test_frames_are_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_reload_changes_what_is_done_to_frames(tmp_path: Path, namespace: Namespace) -> None:
-    """Impairments, mirror and trace of a running service come and go by the file, and no port is opened anew."""
+    """Impairments, mirror and trace come and go by the file, and no port is opened anew."""
     path = tmp_path / "lan.toml"
     for name in ("left", "right", "probe"):
         veth((namespace, f"{name}0"), (namespace, f"{name}1"))

@@ -36,7 +36,7 @@ def number(octets: memoryview) -> int:
 
 @given(SETTINGS, SENT)
 def test_does_what_the_model_does(settings: dict[str, Any], sent: list[tuple[int, int, bool]]) -> None:
-    """The same frames leave at the same times in the same order, the same are counted, and none is missing."""
+    """The same frames leave at the same times in one order, the same are counted, and none is missing."""
     impairer, link = Impairer(), Link(**settings)
     impairer.configure(**settings)
     one, due = Batch(1), Batch(7)

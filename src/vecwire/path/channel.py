@@ -327,7 +327,7 @@ class Channel:
         return start
 
     def flush(self) -> None:
-        """Sends what ``send`` has taken and is held, or delayed and due, as far as the kernel takes it now."""
+        """Sends what ``send`` has taken and is held, or delayed and due, as far as the kernel takes it."""
         endpoint = cython.address(self.endpoint)
         hold = cython.address(self.hold)
         impair = cython.address(self.impairer.impair)

@@ -1,12 +1,13 @@
 """Impairs frames on their way out: late, lost, twice, out of order, no faster than a rate (tc-netem(8)).
 
-Theory of operation: ``admit`` judges a frame when it would be sent. It is lost, or leaves at once, or waits: it
-is copied into a store of bounded size, and a heap orders what waits by the time at which it is due, frames of one
-time by their turn. ``release`` sends what is due. So nothing is copied that does not wait, nobody waits for a
-frame that does, and what leaves first is known at a glance.
+Theory of operation: ``admit`` judges a frame when it would be sent. It is lost, or leaves at once, or waits:
+it is copied into a store of bounded size, and a heap orders what waits by the time at which it is due, frames
+of one time by their turn. ``release`` sends what is due. So nothing is copied that does not wait, nobody waits
+for a frame that does, and what leaves first is known at a glance.
 
-The order of judgement is that of a link: first loss, then whether there is one more copy; each copy then passes
-a link of the given rate, one after the other, and is delayed. A frame that is reordered passes by all of that.
+The order of judgement is that of a link: first loss, then whether there is one more copy; each copy then
+passes a link of the given rate, one after the other, and is delayed. A frame that is reordered passes by all
+of that.
 
 A super-frame is many frames of the wire. Where frames are lost, doubled or reordered it is cut first, so that
 each segment is judged by itself; where they are only late it stays whole, and its octets count for the rate.
@@ -363,10 +364,12 @@ def impede(
 class Impairer:
     """Owns the frames that wait; without ``configure`` it lets everything pass.
 
-    A channel has one, for what it sends. By itself it serves ports that are no channel's: ``put`` and ``take``.
+    A channel has one, for what it sends. By itself it serves ports that are no channel's, by ``put`` and
+    ``take``.
     """
 
     impair: Impair
+    _counters: uint64_t[COUNTERS]
 
     def configure(
         self,

@@ -139,6 +139,7 @@ class Service:
             self._ports = {name: opened.get(name) or self._ports[name] for name in config.ports}
             self._horizons = horizons(config, self._horizons)
             self._join(plan, config)
+            self._treat(plan, config)
             self._config = config
         if refused is not None:
             raise refused
@@ -201,13 +202,16 @@ class Service:
             first, second = (self._ports[end] for end in config.cables[name])
             engine = self._engines[self._settle(f"cable {name}")]
             self._cables[name] = Cable(first, second, engine=engine).start()
+        self._switches = {name: self._switches[name] for name in config.switches}
+        self._cables = {name: self._cables[name] for name in config.cables}
+
+    def _treat(self, plan: Plan, config: Config) -> None:
+        """Does what is to be done to the frames of ports, and has those watched that are to be."""
         for name in plan.impair:
             self._ports[name].impair(config.port(name).parsed.impairment)
         for name in plan.watch:
             engine = self._engines[self._homes[config.joined(name) or ""]]
             self._watches.begin(name, config.port(name), self._ports, engine)
-        self._switches = {name: self._switches[name] for name in config.switches}
-        self._cables = {name: self._cables[name] for name in config.cables}
 
     def _settle(self, what: str) -> int:
         """Chooses the worker for a cable or a switch: the one with the fewest so far."""

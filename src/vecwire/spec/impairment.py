@@ -1,4 +1,4 @@
-"""What is done on purpose to the frames that a port sends, as tc-netem(8) does it: the options and their value."""
+"""What is done on purpose to the frames that a port sends, as tc-netem(8) does it: options and value."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +62,7 @@ class Impairment:
     seed: int | None = field(default=None, metadata=SEED)
 
     def __post_init__(self) -> None:
-        for option in options_of(type(self)):
+        for option in self.options():
             object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
         for rule in RULES:
             rule.check(self)
@@ -70,7 +70,8 @@ class Impairment:
     @classmethod
     def options(cls) -> tuple[Option, ...]:
         """Returns its options, as a spec has them."""
-        return options_of(cls)
+        own: type[Any] = cls
+        return options_of(own)
 
     def __bool__(self) -> bool:
         """Whether anything is done at all."""
@@ -80,7 +81,7 @@ class Impairment:
         """The options as in a spec: ``delay=50ms,loss=1%``; nothing where nothing is done."""
         return ",".join(
             f"{option.name}={option.show(value)}"
-            for option in options_of(type(self))
+            for option in self.options()
             if (value := getattr(self, option.name)) != option.default
         )
 
@@ -99,4 +100,4 @@ class Impairment:
 
 
 #: The names of the options.
-IMPAIRMENTS = tuple(option.name for option in options_of(Impairment))
+IMPAIRMENTS = tuple(option.name for option in Impairment.options())

@@ -12,9 +12,8 @@ import secrets
 import select
 import time
 import warnings
-from collections.abc import Callable
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from vecwire import bpf
 from vecwire.errors import ClosedError, PortError, UnsupportedError, VecwireError
@@ -29,6 +28,9 @@ from vecwire.transports._packet import interface_index
 from vecwire.transports._refusal import refusal
 from vecwire.transports._table import OPENERS
 from vecwire.transports._timer import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger("vecwire.port")
 
@@ -328,7 +330,7 @@ class TransportPort:
 
     def _until_due(self, seconds: float | None) -> float | None:
         """The time to sleep for, so that frames which are delayed leave when they are due."""
-        due = self.channel.impairer.due
+        due: int | None = self.channel.impairer.due
         if due is None:
             return seconds
         left = max(0.0, (due - time.monotonic_ns()) / 1e9)

@@ -92,10 +92,10 @@ def test_bash_words_are_joined(words: list[str], index: int, result: tuple[list[
         (
             {
                 "_VECWIRE_COMPLETE": "complete_bash",
-                "COMP_WORDS": "vecwire\nswitch\ntap,ifname\n=\ntap0\nbess,dst\n=\n@a\nraw,ifname\n=\neth0,dep",
+                "COMP_WORDS": "vecwire\nswitch\ntap,ifname\n=\ntap0\nbess,dst\n=\n@a\nraw,ifname\n=\ne0,dep",
                 "COMP_CWORD": "10",
             },
-            ["eth0,depth="],
+            ["e0,depth="],
         ),
         (
             {"_VECWIRE_COMPLETE": "complete_bash", "COMP_WORDS": "vecwire\nswi", "COMP_CWORD": "1"},

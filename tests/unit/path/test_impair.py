@@ -1,4 +1,4 @@
-"""How frames are impaired, with time passed in: late, lost, twice, out of order, at a rate, within a bound."""
+"""Impaired frames, with time passed in: late, lost, twice, out of order, at a rate, within a bound."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_delay_is_exact_and_keeps_the_order() -> None:
 
 
 def test_jitter_spreads_evenly_about_the_delay() -> None:
-    """Delays lie within the jitter to either side, their mean is the delay, and their spread an even one's."""
+    """Delays lie within the jitter to either side, evenly, and their mean is the delay."""
     delay, jitter = 50 * MS, 20 * MS
     left = Line(delay=delay, jitter=jitter).run([which * MS for which in range(MANY)])
     waits = [moment - which * MS for moment, which in left]
@@ -126,7 +126,7 @@ def test_a_reordered_frame_overtakes_those_that_wait() -> None:
 
 
 def test_a_rate_is_that_of_a_link() -> None:
-    """Frames that come at once leave one by one, each after its own octets' time; a pause saves nothing up."""
+    """Frames that come at once leave one by one, each after its octets' time; a pause saves nothing up."""
     line = Line(rate=8_000_000)  # an octet each microsecond
     left = line.run([0, 0, 0, SECOND], length=1000)
     assert left == [(MS, 0), (2 * MS, 1), (3 * MS, 2), (SECOND + MS, 3)]
