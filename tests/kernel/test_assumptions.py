@@ -93,10 +93,21 @@ def readable(source: int | socket.socket, seconds: float = PATIENCE) -> bool:
     return bool(select.select([source], [], [], seconds)[0])
 
 
+def program(*rows: tuple[int, int, int, int]) -> tuple[bytes, ctypes.Array[ctypes.c_char]]:
+    """A ``struct sock_fprog`` of some instructions, and the memory it points to."""
+    octets = b"".join(struct.pack("=HBBI", *row) for row in rows)
+    instructions = ctypes.create_string_buffer(octets, len(octets))
+    return struct.pack("@HP", len(rows), ctypes.addressof(instructions)), instructions
+
+
 def drop_all() -> tuple[bytes, ctypes.Array[ctypes.c_char]]:
-    """A ``struct sock_fprog`` of one instruction that drops everything, and the memory it points to."""
-    instructions = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0), 8)
-    return struct.pack("@HP", 1, ctypes.addressof(instructions)), instructions
+    """One that drops everything."""
+    return program((0x06, 0, 0, 0))
+
+
+def tagged_alone() -> tuple[bytes, ctypes.Array[ctypes.c_char]]:
+    """One that accepts frames with a tag beside them (SKF_AD_VLAN_TAG_PRESENT), and no others."""
+    return program((0x20, 0, 0, 0xFFFFF000 + 48), (0x15, 1, 0, 0), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
 
 
 # Packet sockets.
@@ -164,6 +175,33 @@ def test_a_vlan_tag_arrives_beside_the_frame() -> None:
         status, *_, tci, tpid = struct.unpack("=IIIHHHH", data)
         assert status & TP_STATUS_VLAN_VALID
         assert (tci, tpid) == (42, 0x8100)
+
+
+@pytest.mark.usefixtures("namespace")
+def test_a_filter_sees_the_frame_without_its_tag_and_is_told_of_it() -> None:
+    """To a filter the octets are those of the untagged frame; SKF_AD_VLAN_TAG_PRESENT tells the two apart."""
+    with packet_socket("right0") as receiver, packet_socket("left0", 0) as sender:
+        fprog, _kept = tagged_alone()
+        receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
+        sender.send(frame(1))
+        sender.send(TAGGED)
+        assert receiver.recv(2048) == frame(1)
+        assert not readable(receiver, 0)
+        fprog, _kept = program((0x80, 0, 0, 0), (0x15, 0, 1, 60), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
+        receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
+        sender.send(TAGGED)
+        assert len(TAGGED) == 64
+        assert readable(receiver)
+
+
+@pytest.mark.usefixtures("namespace")
+def test_a_filter_cuts_the_frame_to_what_it_returns() -> None:
+    """A program that returns 20 has the socket receive 20 octets of the frame."""
+    with packet_socket("right0") as receiver, packet_socket("left0", 0) as sender:
+        fprog, _kept = program((0x06, 0, 0, 20))
+        receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
+        sender.send(frame(1))
+        assert receiver.recv(2048) == frame(1)[:20]
 
 
 def test_a_packet_socket_revives_with_its_interface(namespace: Namespace) -> None:
@@ -248,12 +286,26 @@ def test_a_tap_cuts_without_a_mark(namespace: Namespace) -> None:
 def test_a_taps_filter_runs_on_what_is_read(namespace: Namespace) -> None:
     """With a filter that drops all, nothing reaches a tap's queue, and writing into the tap still works."""
     with tap(namespace) as fd, packet_socket("tap0") as host:
-        program, _kept = drop_all()
-        fcntl.ioctl(fd, TUNATTACHFILTER, program)
+        fprog, _kept = drop_all()
+        fcntl.ioctl(fd, TUNATTACHFILTER, fprog)
         host.send(frame(1))
         assert not readable(fd, 0)
         os.write(fd, frame(2))
         assert host.recv(2048) == frame(2)
+
+
+def test_a_taps_filter_is_told_of_a_tag_beside_the_frame(namespace: Namespace) -> None:
+    """A tag that a bridge has taken out is beside the frame for the filter, and inside when it is read."""
+    with tap(namespace) as fd:
+        namespace.bridge("bridge0", "tap0", "left0")
+        fprog, _kept = tagged_alone()
+        fcntl.ioctl(fd, TUNATTACHFILTER, fprog)
+        with packet_socket("right0", 0) as far:
+            far.send(frame(1))
+            far.send(TAGGED)
+        assert readable(fd)
+        assert os.read(fd, 2048) == TAGGED
+        assert not readable(fd, 0)
 
 
 def test_a_deleted_tap_is_ebadfd(namespace: Namespace) -> None:
@@ -314,8 +366,8 @@ def test_strangers_are_queued_between_bind_and_connect() -> None:
 def test_a_filter_that_drops_all_closes_that_gap() -> None:
     """With a filter that drops all attached before bind(2), nothing is queued."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver, udp_socket("127.0.0.3") as stranger:
-        program, _kept = drop_all()
-        receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        fprog, _kept = drop_all()
+        receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
         receiver.bind(("127.0.0.1", 0))
         stranger.sendto(b"early", receiver.getsockname())
         assert not readable(receiver, 0)

@@ -415,15 +415,15 @@ OWN = "02:00:00:00:00:99"
         ("", True, True),
         (",gro=0", False, False),
         (",vec=0", False, False),
-        (f",mac={OWN}", True, False),
-        (",bpfflash=1", True, False),
-        (",bpffile={}", True, False),
+        (f",mac={OWN}", True, True),
+        (",bpfflash=1", True, True),
+        (",bpffile={}", True, True),
     ],
 )
 def test_options_turn_off_what_they_must(
     link: Wan, tmp_path: Path, options: str, segmentation: bool, gro: bool
 ) -> None:
-    """`gro=0` and `vec=0` move single datagrams; a filter sees every datagram by itself; all arrive."""
+    """`gro=0` and `vec=0` move single datagrams; a filter keeps no piece from coming whole; all arrive."""
     program = tmp_path / "accept.bpf"
     program.write_bytes(struct.pack("=HBBI", 6, 0, 0, 0xFFFFFFFF))
     near, port = link.near_socket(), link.far_port(options.format(program))

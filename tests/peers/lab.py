@@ -1,4 +1,4 @@
-"""A lab: hosts attached by every transport to the switch of a service; and streams between ports."""
+"""A lab: hosts attached by every transport to the switch of a service, and questions between them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import contextlib
 import selectors
 import socket
 import struct
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from peers.frames import fill
 from peers.hosts import MTU, Host, attached
-from peers.net import wait_until
 from vecwire.service.config import loads
 from vecwire.service.service import Service
 
@@ -22,12 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-    from vecwire.transports import TransportPort
 
 PATIENCE = 20.0
 ECHO, ECHO_REPLY = 8, 0
-#: Between two frames of a stream, in seconds.
-PACE = 0.001
 
 
 @dataclass
@@ -117,63 +111,3 @@ class Pinger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._socket.close()
-
-
-@dataclass
-class Stream:
-    """Numbered frames that one port keeps sending to another, until it is stopped.
-
-    Attributes:
-        sent: how many frames have been sent.
-        missing: the numbers of those that never arrived, once it has stopped.
-    """
-
-    source: TransportPort
-    sink: TransportPort
-    sent: int = 0
-    missing: set[int] = field(default_factory=set)
-    _got: set[int] = field(default_factory=set)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
-    SOURCE = b"\x02\x00\x00\x00\xaa\x01"
-    SINK = b"\x02\x00\x00\x00\xaa\x02"
-    KIND = b"\x88\xb5"
-
-    def __enter__(self) -> Self:
-        batch = self.sink.batch(1)
-        fill(batch, [self.SOURCE + self.SINK + self.KIND + bytes(46)])
-        self.sink.send(batch)  # so that it is known where the sink is
-        self._threads = [threading.Thread(target=self._send), threading.Thread(target=self._receive)]
-        for thread in self._threads:
-            thread.start()
-        wait_until(lambda: len(self._got) > 10, timeout=PATIENCE, what="the stream flows")
-        return self
-
-    def _send(self) -> None:
-        batch = self.source.batch(1)
-        while not self._stopping.wait(PACE):
-            octets = self.SINK + self.SOURCE + self.KIND + struct.pack("!Q", self.sent) + bytes(38)
-            fill(batch, [octets])
-            while not self.source.send(batch):
-                self.source.wait(1, write=True)
-            self.sent += 1
-
-    def _receive(self) -> None:
-        batch = self.sink.batch()
-        while not self._stopping.is_set() or len(self._got) < self.sent:
-            if not self.sink.wait(1):
-                if self._stopping.is_set():
-                    return
-                continue
-            self.sink.recv(batch)
-            for each in batch:
-                if bytes(each[6:14]) == self.SOURCE + self.KIND:
-                    self._got.add(struct.unpack_from("!Q", each, 14)[0])
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-        self.missing = set(range(self.sent)) - self._got

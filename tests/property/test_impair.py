@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracle.link import Link
 from peers.frames import frame
 from vecwire import Batch
-from vecwire.path.impair import Impairer
+from vecwire.path.impairer import Impairer
 
 SHARE = st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0])
 SETTINGS = st.fixed_dictionaries(

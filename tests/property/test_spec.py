@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vecwire.spec import SPEC_CLASSES, L2tpv3Spec, Option, Spec, SpecError, parse
 from vecwire.spec.kinds import (
     Boolean,
+    Expression,
     FilePath,
     Host,
     Integer,
@@ -69,6 +70,7 @@ VALUES: dict[type[Kind], st.SearchStrategy[Any]] = {
     Port: st.integers(1, 65535) | st.text(string.ascii_lowercase, min_size=1, max_size=15),
     UnixAddress: _texts(107).filter(_fits(107)).filter(lambda path: path != "@"),
     FilePath: _texts(200),
+    Expression: _texts(200).map(str.strip).filter(bool),
     Namespace: _texts(200).filter(lambda name: name not in {".", ".."}),
 }
 VALUES[TapInterface] = VALUES[Interface] | st.sampled_from(["tap%d", "%d"])

@@ -18,7 +18,7 @@ def test_scapy_reads_what_is_written() -> None:
     for index, frame in enumerate(frames):
         writer.write(frame, 1_700_000_000_123_456_789 + index)
     file.seek(0)
-    with PcapReader(file) as reader:
+    with PcapReader(file) as reader:  # type: ignore[arg-type]  # scapy takes files too
         packets = list(reader)
         assert reader.linktype == 1
     assert [bytes(packet) for packet in packets] == frames
@@ -33,6 +33,6 @@ def test_a_long_frame_is_cut_and_its_length_kept() -> None:
     file = io.BytesIO()
     PcapWriter(file, snaplen=20).write(memoryview(bytes(100)), 0)
     file.seek(0)
-    with PcapReader(file) as reader:
+    with PcapReader(file) as reader:  # type: ignore[arg-type]  # scapy takes files too
         (packet,) = reader
     assert (len(packet), packet.wirelen) == (20, 100)

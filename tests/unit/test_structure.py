@@ -18,7 +18,7 @@ LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "wire": set(),
     "spec": {"errors"},
-    "bpf": {"errors"},
+    "bpf": {"errors", "wire"},
     "pcap": set(),
     "path": {"errors", "wire"},
     "port": {"errors", "wire", "path"},

@@ -1,5 +1,6 @@
 """How ``vecwire top`` looks and answers to keys. Nothing here knows a terminal: keys in, lines out."""
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +25,14 @@ Esc          show all ports again
 h  ?         this page
 
 batch        frames that one system call brought / sent, on average
-drops/s      frames dropped in a second, for any reason: its port's are told in the last line but one
+drops/s      frames dropped in a second; below are the selected port's reasons
 """
 #: Lines that are not ports: two of the head, the headings, and two of the foot.
 _AROUND = 5
 _NARROWEST_NAME = 8
+_NARROWEST_MEANING = 16
+#: Columns in front of what a counter counts.
+_COUNTER = 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,7 @@ class View:
         if self._page == "help":
             body = [Text(line) for line in _HELP.strip("\n").splitlines()]
         elif self._page == "details" and self.selected:
-            body = _details(self.selected)
+            body = _details(self.selected, width)
         else:
             self._page = "table"
             body = []
@@ -300,7 +304,7 @@ class View:
         )
 
 
-def _details(row: Row) -> list[Text]:
+def _details(row: Row, width: int) -> list[Text]:
     """All about a port, and its counters that are not zero with how fast they grow."""
     state, rates = row.state, row.reading.rates
     pairs = [
@@ -324,7 +328,9 @@ def _details(row: Row) -> list[Text]:
         if value:
             rate = "" if name in MAXIMA else _rate(row.per_second[name])
             style = "red" if name in DROPS else ""
-            lines.append(Text(f"{name:<18}{value:>16,}{rate:>10}  {MEANINGS[name]}", style=style))
+            first, *rest = textwrap.wrap(MEANINGS[name], max(_NARROWEST_MEANING, width - _COUNTER))
+            lines.append(Text(f"{name:<18}{value:>16,}{rate:>10}  {first}", style=style))
+            lines += [Text(" " * _COUNTER + each, style=style) for each in rest]
     return lines
 
 

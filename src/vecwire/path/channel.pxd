@@ -2,9 +2,10 @@ from libc.stdint cimport uint32_t
 
 from vecwire.path.batch cimport Batch, Slots
 from vecwire.path.hold cimport Hold
-from vecwire.path.impair cimport Impairer
+from vecwire.path.impairer cimport Impairer
 from vecwire.path.io cimport Endpoint
 from vecwire.wire.encap cimport Encapsulation
+from vecwire.wire.filter cimport Filter
 
 cdef class Channel:
     cdef Endpoint endpoint
@@ -12,6 +13,8 @@ cdef class Channel:
     cdef readonly Impairer impairer
     cdef Batch _held
     cdef Encapsulation _encapsulation
+    cdef Filter _program
+    cdef list _retired
     cdef readonly int wake_fd
     cdef readonly object user
     # Set and cleared with the GIL held: who moves frames now, and whether nobody may.

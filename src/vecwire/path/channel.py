@@ -13,13 +13,15 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.vecwire.path.batch import Batch, Slots
 from cython.cimports.vecwire.path.hold import Hold, drain, keep
-from cython.cimports.vecwire.path.impair import Impairer, impede, release
+from cython.cimports.vecwire.path.impair import impede, release
+from cython.cimports.vecwire.path.impairer import Impairer
 from cython.cimports.vecwire.path.io import CONTROL_OUT, MOST_JOINED, SCRATCH, Endpoint, receive
 from cython.cimports.vecwire.path.linux import fence, iovec, mmsghdr
 from cython.cimports.vecwire.path.seat import now
 from cython.cimports.vecwire.path.send import transmit
-from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED, TX_DOWN
+from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED, RX_CALLS, TX_DOWN
 from cython.cimports.vecwire.wire.encap import Encapsulation
+from cython.cimports.vecwire.wire.filter import Filter
 
 from vecwire.errors import PortError
 from vecwire.wire.counters import NAMES
@@ -46,6 +48,8 @@ class Channel:
     impairer: Impairer
     _held: Batch
     _encapsulation: Encapsulation
+    _program: Filter
+    _retired: list[tuple[object, int]]
     wake_fd: cython.int
     user: object
     _receiving: cython.bint
@@ -57,6 +61,7 @@ class Channel:
         memset(endpoint, 0, cython.sizeof(Endpoint))
         self.wake_fd = -1
         self.user = None
+        self._retired = []
         endpoint.rx_fd = -1
         endpoint.tx_fd = -1
         endpoint.lost = NO_PEER
@@ -156,6 +161,24 @@ class Channel:
         # Last, and after all of the above for every other processor: from here on a worker may use it.
         fence()
         endpoint.lost = 0
+
+    def filter(self, wanted: Filter | None) -> None:
+        """Receives from now on only the frames that a program wants; None receives all.
+
+        A worker may be receiving meanwhile: it judges the frames of its batch by one or by the other.
+        """
+        endpoint = cython.address(self.endpoint)
+        endpoint.program = cython.NULL if wanted is None else wanted.program
+        fence()
+        calls: uint64_t = endpoint.counters[RX_CALLS]
+        # A program is kept until nobody can be running it: whoever was running it when it was replaced is
+        # done with that once two more calls are counted.
+        if self.user is None and not self._receiving:
+            self._retired = []
+        else:
+            self._retired = [each for each in self._retired if calls - each[1] < 2]
+            self._retired.append((self._program, calls))
+        self._program = wanted
 
     def recovered(self) -> None:
         """Counts that the peer or the interface is back."""

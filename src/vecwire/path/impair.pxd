@@ -1,9 +1,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 
-from vecwire.path.batch cimport Batch, Slots
+from vecwire.path.batch cimport Slots
 from vecwire.path.hold cimport Hold
 from vecwire.path.io cimport Endpoint
-from vecwire.wire.counters cimport COUNTERS
 
 cdef enum:
     # Frames that are released in one go.
@@ -41,6 +40,7 @@ cdef struct Impair:
     # A table of those that leave now, in the store's memory.
     Slots view
 
+cdef uint32_t pop(Impair* impair) noexcept nogil
 cdef bint admit(
     Impair* impair, uint64_t* counters, const Slots* slots, uint32_t index, uint64_t moment
 ) noexcept nogil
@@ -56,12 +56,3 @@ cdef void impede(
 cdef void release(
     Impair* impair, Endpoint* endpoint, Hold* hold, uint64_t moment, uint32_t rounds
 ) noexcept nogil
-
-cdef class Impairer:
-    cdef Impair impair
-    cdef uint64_t[COUNTERS] _counters
-    cdef object _memory
-    cdef object _tables
-    cdef unsigned char[::1] _octets
-    cdef unsigned char[::1] _columns
-    cdef int _reserve(self, uint32_t limit) except -1

@@ -4,6 +4,7 @@ from vecwire.path.batch cimport Slots
 from vecwire.path.linux cimport iovec, mmsghdr
 from vecwire.wire.counters cimport COUNTERS
 from vecwire.wire.encap cimport Encap
+from vecwire.wire.filter cimport Instruction
 from vecwire.wire.segment cimport MAXIMUM_HEADERS
 
 cdef enum:
@@ -63,6 +64,8 @@ cdef struct Endpoint:
     # The longest packet that may travel with others in one message; 0 where none may.
     uint32_t segment_limit
     Encap* encap
+    # The program that says which frames are wanted; none where all are.
+    const Instruction* program
     int lost
     int blocked
     # How often in a row a super-frame was refused for want of room; and the kinds that are tried as segments.

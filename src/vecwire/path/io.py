@@ -34,6 +34,7 @@ from cython.cimports.vecwire.path.linux import (
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.encap import strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
+from cython.cimports.vecwire.wire.filter import judge
 from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
 
 EINTR = cython.declare(cython.int, errnos.EINTR)
@@ -114,6 +115,11 @@ def accept(
         return
     if endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
         counters[count.RX_VLAN] += 1
+    # Read once: it may be replaced while frames move.
+    program = endpoint.program
+    if program != cython.NULL and not judge(program, slots.memory + slots.starts[at], slots.lengths[at]):
+        counters[count.RX_FILTERED] += 1
+        return
     if header.gso_type != GSO_NONE:
         counters[count.RX_SUPER] += 1
     counters[count.RX_FRAMES] += 1

@@ -27,8 +27,9 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memset
 from cython.cimports.vecwire.path.batch import Batch
-from cython.cimports.vecwire.path.bridge import Bridge, Plane, forward
+from cython.cimports.vecwire.path.bridge import Bridge
 from cython.cimports.vecwire.path.channel import Channel
+from cython.cimports.vecwire.path.forward import forward
 from cython.cimports.vecwire.path.hold import drain
 from cython.cimports.vecwire.path.impair import release
 from cython.cimports.vecwire.path.io import receive
@@ -55,6 +56,7 @@ from cython.cimports.vecwire.path.linux import (
     timerfd_create,
     timerfd_settime,
 )
+from cython.cimports.vecwire.path.plane import Plane
 from cython.cimports.vecwire.path.seat import (
     CAPTURE,
     MIRROR,

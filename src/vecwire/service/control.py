@@ -31,6 +31,10 @@ from vecwire.service.state import Controlled
 logger = logging.getLogger("vecwire.control")
 
 MODE = 0o600
+#: Clients at a time.
+CLIENTS = 32
+#: Seconds that an answer may stand unread.
+PATIENCE = 30.0
 #: Clients that wait to be taken. With one more connect(2) gives EAGAIN to a client that does not block.
 _BACKLOG = 128
 _CHUNK = 1 << 16
@@ -49,15 +53,23 @@ class Control:
         path: where to listen. A directory that is not there is made, but not the one above it.
         clients: the most clients at a time; one more is told so and hung up on.
         patience: seconds that an answer may stand unread before its client is hung up on.
+        owner: the user id whose the path is to be, where the service becomes another user after it listens.
     """
 
     def __init__(
-        self, service: Controlled, path: str | Path, *, clients: int = 32, patience: float = 30.0
+        self,
+        service: Controlled,
+        path: str | Path,
+        *,
+        clients: int = CLIENTS,
+        patience: float = PATIENCE,
+        owner: int | None = None,
     ) -> None:
         self.path = Path(path)
         self._dispatcher = Dispatcher(service)
         self._most = clients
         self._patience = patience
+        self._owner = owner
         self._listener: socket.socket | None = None
         self._identity: tuple[int, int] | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -71,7 +83,7 @@ class Control:
         """
         if self._listener is not None:
             return
-        self._listener = listen(self.path)
+        self._listener = listen(self.path, self._owner)
         found = self.path.stat()
         self._identity = found.st_dev, found.st_ino
         self._accepting = asyncio.create_task(self._accept(self._listener), name="control")
@@ -230,17 +242,18 @@ def _credentials(peer: socket.socket) -> tuple[int, int, int]:
     return pid, uid, gid
 
 
-def listen(path: Path) -> socket.socket:
+def listen(path: Path, owner: int | None = None) -> socket.socket:
     """Returns a listening socket at a path that only its user may open.
 
-    What a dead process has left there is replaced.
+    What a dead process has left there is replaced. A directory that is made for it is the owner's too, so
+    that the owner can remove the path.
 
     Raises:
         PortError: if another process listens there, or the path cannot be made.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        path.parent.mkdir(mode=0o755, exist_ok=True)
+        _make(path.parent, owner)
         with _alone(path.parent):
             _clear(path)
             # From its first moment nobody else may open it.
@@ -249,6 +262,8 @@ def listen(path: Path) -> socket.socket:
                 listener.bind(os.fspath(path))
             finally:
                 os.umask(before)
+            if owner is not None:
+                os.chown(path, owner, -1)
             listener.listen(_BACKLOG)
     except PortError:
         listener.close()
@@ -262,6 +277,14 @@ def listen(path: Path) -> socket.socket:
             message, errno=error.errno, remedy="make its directory, or name another path as control"
         ) from error
     return listener
+
+
+def _make(folder: Path, owner: int | None) -> None:
+    """Makes a directory, the owner's, where there is none."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o755)
+        if owner is not None:
+            os.chown(folder, owner, -1)
 
 
 @contextlib.contextmanager

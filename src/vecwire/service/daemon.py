@@ -119,7 +119,9 @@ class _Process:
             stack.callback(service.close)
             service.apply(self._config)
             if control := wanted.control or told.control:
-                await stack.enter_async_context(Control(service, control))
+                user = wanted.user or told.user
+                owner = None if user is None else privileges.account_of(user).pw_uid
+                await stack.enter_async_context(Control(service, control, owner=owner))
             exporter = None
             if metrics := wanted.metrics or told.metrics:
                 exporter = Exporter(service, Address.parse(metrics))

@@ -153,7 +153,7 @@ def keep(capabilities: Collection[str], user: str | None = None) -> Privileges:
     if strange := set(capabilities) - set(NAMES):
         raise ValueError(f"no such capability: {', '.join(sorted(strange))}")
     _be_alone()
-    account = None if user is None else _account(user)
+    account = None if user is None else account_of(user)
     before = Privileges.read()
     kept = before.permitted & frozenset(capabilities)
     bounded = "CAP_SETPCAP" in before.permitted
@@ -248,7 +248,7 @@ def _comm(task: Path) -> str:
     return task.name
 
 
-def _account(user: str) -> pwd.struct_passwd:
+def account_of(user: str) -> pwd.struct_passwd:
     """A user's entry in passwd(5).
 
     Raises:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vecwire.engine import Engine
-from vecwire.errors import PortError, UnsupportedError
+from vecwire.errors import PortError, VecwireError
 from vecwire.keeper import Keeper
 from vecwire.service import edit
 from vecwire.service._watches import Watches
@@ -118,6 +118,8 @@ class Service:
         Raises:
             UnsupportedError: if this user may not, or this host cannot, open a port; a new one then leaves
                 everything as it was, and one that changed keeps its old spec.
+            SpecError: if a filter expression is wrong; and so it is with that port.
+            PortError: if there is no filter in a port's file; and so it is with that port.
         """
         with self._change:
             plan = difference(self._config, config)
@@ -161,15 +163,15 @@ class Service:
 
     def _open_changed(
         self, plan: Plan, config: Config, opened: dict[str, TransportPort]
-    ) -> tuple[Config, UnsupportedError | None]:
+    ) -> tuple[Config, VecwireError | None]:
         """Opens the ports whose specs changed, after the old ones: both may want the same name."""
-        refused: UnsupportedError | None = None
+        refused: VecwireError | None = None
         for name in plan.open:
             if name in opened:
                 continue
             try:
                 opened[name] = open_port(config.port(name).parsed, patient=True)
-            except UnsupportedError as error:
+            except VecwireError as error:
                 logger.warning("%s: keeps its old spec: %s", name, error)
                 refused = error
                 old = config.port(name).model_copy(update={"spec": self._config.port(name).spec})

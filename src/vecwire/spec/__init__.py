@@ -22,7 +22,7 @@ from vecwire.spec.base import Spec
 from vecwire.spec.impairment import Impairment
 from vecwire.spec.kinds import Boolean, Host, Integer, Interface, Port, TapInterface, UnixAddress
 from vecwire.spec.options import Option, about
-from vecwire.spec.parser import parse_as_one_of
+from vecwire.spec.parser import parse_as_one_of, place_of
 from vecwire.spec.rules import AtMost, Both, Differ, Excludes, Needs, OfFamily, OneOf
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "SpecError",
     "TapSpec",
     "parse",
+    "place_of",
 ]
 
 ETHERNET_HEADER = 14  # IEEE 802.3 clause 3.2: two addresses and a type, no VLAN tag

@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 
 from vecwire.spec import impairment as impair
 from vecwire.spec.impairment import IMPAIRMENTS, Impairment
-from vecwire.spec.kinds import Boolean, FilePath, Integer, Mac, Namespace
+from vecwire.spec.kinds import Boolean, Expression, FilePath, Integer, Mac, Namespace
 from vecwire.spec.options import Option, about, options_of
-from vecwire.spec.rules import Rule
+from vecwire.spec.rules import Excludes, Rule
 from vecwire.spec.text import quote
 
 _ON = Boolean()
@@ -20,13 +20,16 @@ class Spec(ABC):
 
     Attributes:
         transport: The transport's name.
-        rules: What the options must hold together.
-        common_rules: What those of every transport must.
+        common_rules: What the common options must hold together.
+        rules: What the transport's options must hold together.
     """
 
     transport: ClassVar[str]
+    common_rules: ClassVar[tuple[Rule, ...]] = (
+        Excludes("bpffile", "filter", "one filter decides which frames come in"),
+        *impair.RULES,
+    )
     rules: ClassVar[tuple[Rule, ...]] = ()
-    common_rules: ClassVar[tuple[Rule, ...]] = impair.RULES
 
     depth: int = field(
         default=64, metadata=about(Integer(1, 1024), "How many frames one system call moves.", unit="frames")
@@ -56,10 +59,14 @@ class Spec(ABC):
         default=None,
         metadata=about(Mac(), "The port's own address: frames that come back from it are filtered out."),
     )
+    filter: str | None = field(
+        default=None, metadata=about(Expression(), "Which frames come in, as an expression.")
+    )
     bpffile: str | None = field(
         default=None,
         metadata=about(
-            FilePath(), "A file of struct sock_filter instructions that decide which frames come in."
+            FilePath(),
+            "A file that says so as a program: struct sock_filter instructions, or what tcpdump -ddd prints.",
         ),
     )
     bpfflash: bool = field(
@@ -81,7 +88,7 @@ class Spec(ABC):
         for option in self.options():
             # The class is frozen for everyone else; here its value is still being made.
             object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
-        for rule in (*self.rules, *self.common_rules):
+        for rule in (*self.common_rules, *self.rules):
             rule.check(self)
 
     def __str__(self) -> str:

@@ -70,7 +70,7 @@ class Impairment:
     @classmethod
     def options(cls) -> tuple[Option, ...]:
         """Returns its options, as a spec has them."""
-        own: type[Any] = cls
+        own: Any = cls
         return options_of(own)
 
     def __bool__(self) -> bool:

@@ -400,6 +400,20 @@ class FilePath(Text):
         return value
 
 
+class Expression(Text):
+    """An expression of pcap-filter(7); what it means is libpcap's to say, at opening."""
+
+    allowed = "an expression of pcap-filter(7), as tcpdump takes"
+    placeholder = "EXPRESSION"
+
+    def accept(self, value: str) -> str:
+        """Returns the expression without white space at its ends, if anything is left."""
+        _octets(value)
+        if not value.strip():
+            raise ValueError
+        return value.strip()
+
+
 class Namespace(FilePath):
     """A network namespace: a name that ``ip netns`` knows, or a path to a namespace file."""
 

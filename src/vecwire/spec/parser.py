@@ -52,6 +52,18 @@ def parse_as_one_of(text: str, classes: Mapping[str, type[Spec]]) -> Spec:
         raise error.at(text, *_place(at_fault)) from None
 
 
+def place_of(option: str, text: str) -> tuple[int, int]:
+    """Returns where the value of an option begins and ends in the text of a spec; the whole text without it.
+
+    Raises:
+        SpecError: The text is not of the grammar.
+    """
+    for item in scan(text):
+        if item.key == option and item.value is not None:
+            return item.value_start, item.value_end
+    return 0, len(text)
+
+
 def _transport_item(text: str, items: list[Item], classes: Mapping[str, type[Spec]]) -> Item:
     """Returns the item that names the transport: ``transport=NAME`` anywhere, or a bare name in front."""
     assigned = [item for item in items if item.key == _TRANSPORT]

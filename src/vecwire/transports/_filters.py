@@ -1,22 +1,29 @@
-"""Which filter a spec asks for: its file's, or its own address's."""
+"""Which filter a spec asks for: its expression's, its file's, or its own address's."""
 
 from vecwire import bpf
-from vecwire.spec import Spec
+from vecwire.errors import SpecError
+from vecwire.spec import Spec, place_of
 
 
-def wanted(spec: Spec, *, offset: int = 0, behind_ipv4: bool = False) -> bpf.Program | None:
-    """The program that ``bpffile=`` or ``mac=`` asks for; None where neither is given.
-
-    Args:
-        spec: the spec.
-        offset: where the frame begins in what the socket receives, in octets.
-        behind_ipv4: whether an IPv4 header comes before that.
+def wanted(spec: Spec) -> bpf.Program | None:
+    """The program that ``filter=``, ``bpffile=`` or ``mac=`` asks for; None where none of them is given.
 
     Raises:
+        SpecError: if the expression is wrong; the error has the place in the spec's canonical text.
+        UnsupportedError: if there is an expression, and no libpcap on this host.
         PortError: if the file cannot be read or holds no program.
     """
+    if spec.filter is not None:
+        try:
+            program = bpf.compile_expression(spec.filter)
+            if spec.mac is not None:
+                program = bpf.compile_expression(f"not ether src {spec.mac} and ({spec.filter})")
+        except SpecError as error:
+            text = str(spec)
+            raise error.at(text, *place_of("filter", text)) from None
+        return program
     if spec.bpffile is not None:
         return bpf.load(spec.bpffile)
     if spec.mac is not None:
-        return bpf.own_mac(spec.mac, offset=offset, behind_ipv4=behind_ipv4)
+        return bpf.own_mac(spec.mac)
     return None

@@ -51,15 +51,13 @@ def open_connected(
     v6: bool,
     protocol: int,
     encapsulation: Encapsulation,
-    own: bpf.Program | None,
     srcport: int | str | None = None,
     dstport: int | str | None = None,
     trains: bool = False,
-    flash: bool = False,
 ) -> Opened:
     """Opens a tunnel's socket: UDP where there are ports, else a raw one of ``protocol``.
 
-    ``trains`` asks for several datagrams a message, where that is UDP; ``flash`` says that a filter may come.
+    ``trains`` asks for several datagrams a message, where that is UDP.
 
     Raises:
         UnsupportedError: if this user may not, or this kernel cannot.
@@ -81,7 +79,7 @@ def open_connected(
         with tunnel:
             enlarge_buffers(tunnel, opened)
             if udp and trains:
-                _enable_udp_offloads(tunnel, opened, filtered=own is not None or flash)
+                _enable_udp_offloads(tunnel, opened)
             opened.rx = opened.tx = made.descriptor(os.dup(tunnel.fileno()), what)
             bpf.attach(tunnel.fileno(), bpf.drop_all())
             for doing, call, address in (
@@ -93,25 +91,19 @@ def open_connected(
                 except OSError as error:
                     raise refusal(error, doing, what) from error
             _throw_away(tunnel)
-            if own is None:
-                bpf.detach(tunnel.fileno())
-            opened.filter(opened.rx, own)
+            bpf.detach(tunnel.fileno())
         made.complete()
     return opened
 
 
-def _enable_udp_offloads(tunnel: socket.socket, opened: Opened, *, filtered: bool) -> None:
+def _enable_udp_offloads(tunnel: socket.socket, opened: Opened) -> None:
     """Asks for datagrams in one piece, both ways (udp(7)); each way is done without where it is refused."""
-    if filtered:
-        # A filter is run once on the whole piece, and would judge all datagrams by the first.
-        opened.refused["udp gro"] = "a filter has to see every datagram"
-    else:
-        try:
-            tunnel.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
-            opened.udp_gro = True
-            opened.offloads.append("udp gro")
-        except OSError as error:
-            opened.refuse("udp gro", error)
+    try:
+        tunnel.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        opened.udp_gro = True
+        opened.offloads.append("udp gro")
+    except OSError as error:
+        opened.refuse("udp gro", error)
     try:
         # Setting the option to 0 asks for nothing, and tells whether the kernel knows it.
         tunnel.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)

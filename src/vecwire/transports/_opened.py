@@ -16,6 +16,8 @@ GSO_UDP = 1 << 5
 # The names of what the path may find refused while frames move.
 UDP_SEGMENTATION = "udp segmentation"
 SUPER_FRAMES = "super-frames"
+# The name of what is judged by the port alone where the kernel refuses to.
+KERNEL_FILTER = "filter in the kernel"
 
 
 @dataclass(slots=True)
@@ -70,17 +72,41 @@ class Opened:
         """Notes that the host refused something that the port can do without."""
         self.refused[what] = os.strerror(error.errno) if error.errno else str(error)
 
-    def filter(self, descriptor: Descriptor, program: bpf.Program | None, *, tap: bool = False) -> None:
-        """Attaches a filter, in the place of any before; None does nothing.
+    def filter(self, descriptor: Descriptor, program: bpf.Program, *, tap: bool = False) -> None:
+        """Attaches a filter, in the place of any before.
 
         Raises:
             PortError: if the kernel refuses the program.
         """
-        if program is None:
-            return
         bpf.attach(descriptor.fileno(), program, tap=tap)
         if (descriptor, tap) not in self.filtered:
             self.filtered.append((descriptor, tap))
+
+    def want(self, program: bpf.Program | None) -> None:
+        """Has the kernel drop what a port does not want to receive, where it sees the frames as they are.
+
+        That saves the port to receive them; it judges by itself what still comes. None has all come.
+
+        Raises:
+            PortError: if the kernel refuses the program.
+        """
+        if self.rx is None or self.encapsulation is not None:
+            # In front of a tunnel's frames stands what the program does not know.
+            return
+        judged = None if program is None else bpf.for_kernel(program, self.guard)
+        if judged is not None:
+            try:
+                self.filter(self.rx, judged, tap=self.rx_tun)
+            except PortError as error:
+                # The kernel may have no room for it, and the port does without.
+                self.refused[KERNEL_FILTER] = error.strerror or error.message
+            else:
+                return
+        if self.guard:
+            self.filter(self.rx, self.guard + bpf.accept_all(), tap=self.rx_tun)
+        elif (self.rx, self.rx_tun) in self.filtered:
+            bpf.detach(self.rx.fileno(), tap=self.rx_tun)
+            self.filtered.remove((self.rx, self.rx_tun))
 
     def drop_peer(self) -> None:
         """Closes what led to a peer that has gone; a listener stays."""

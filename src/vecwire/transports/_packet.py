@@ -60,7 +60,6 @@ def open_receiver(
     opened: Opened,
     ifname: str,
     *,
-    own: bpf.Program | None,
     outgoing_only: bool,
     promisc: bool,
 ) -> Descriptor:
@@ -70,7 +69,6 @@ def open_receiver(
         made: where the descriptor is owned until the opener is done.
         opened: what is noted on.
         ifname: the interface.
-        own: the filter that the spec asks for.
         outgoing_only: whether only frames that this host sends are wanted, or all but those.
         promisc: whether frames for every address are wanted.
 
@@ -86,8 +84,8 @@ def open_receiver(
         enlarge_buffers(made_socket, opened)
         opened.guard = bpf.only(outgoing=True) if outgoing_only else _ignore_outgoing(made_socket, opened)
         descriptor = made.descriptor(os.dup(made_socket.fileno()), f"packet socket on {ifname}")
-        if opened.guard or own:
-            opened.filter(descriptor, opened.guard + (own or bpf.accept_all()))
+        if opened.guard:
+            opened.filter(descriptor, opened.guard + bpf.accept_all())
         _bind(made_socket, ifname, ETH_P_ALL)
         if promisc:
             request = struct.pack("=iHH8x", opened.ifindex, PACKET_MR_PROMISC, 0)

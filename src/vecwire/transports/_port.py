@@ -6,6 +6,7 @@ A server takes the next client. A packet socket whose interface only went down i
 revives with the interface. Everything else is opened anew, from the same spec, until that succeeds.
 """
 
+import errno
 import logging
 import os
 import secrets
@@ -16,11 +17,11 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vecwire import bpf
-from vecwire.errors import ClosedError, PortError, UnsupportedError, VecwireError
+from vecwire.errors import ClosedError, PortError, SpecError, UnsupportedError, VecwireError
 from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, MOST_FRAMES_PER_SLOT, Batch
 from vecwire.path.channel import Channel, in_use
 from vecwire.port import PortInfo, PortStats
-from vecwire.spec import HybridSpec, Impairment, L2tpv3Spec, RawSpec, Spec, parse
+from vecwire.spec import HybridSpec, Impairment, L2tpv3Spec, RawSpec, Spec, parse, place_of
 from vecwire.transports import _netns, bess
 from vecwire.transports._filters import wanted
 from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
@@ -47,8 +48,10 @@ class TransportPort:
         patient: whether an interface, a namespace, an address or a peer that is not there is waited for.
 
     Raises:
+        SpecError: if its filter expression is wrong.
         UnsupportedError: if this user may not, or this host cannot.
-        PortError: if the interface, the address or the peer is not there, and ``patient`` is not given.
+        PortError: if the interface, the address or the peer is not there, and ``patient`` is not given; if
+            there is no filter in its file.
     """
 
     def __init__(self, spec: Spec, *, patient: bool = False) -> None:
@@ -62,6 +65,7 @@ class TransportPort:
         self._changed = time.monotonic()
         #: Calls a function while nobody moves the port's frames, where an engine has claimed it.
         self.quietly: Callable[[Callable[[], None]], None] | None = None
+        self._program = wanted(spec)
         try:
             self._opened: Opened = self._open()
         except PortError as error:
@@ -73,6 +77,7 @@ class TransportPort:
         try:
             self.channel = Channel(depth=spec.depth, vec=spec.vec)
             self._impair(spec.impairment)
+            self.channel.filter(None if self._program is None else bpf.matcher(self._program))
             self._attach()
         except BaseException:
             self._opened.close()
@@ -92,6 +97,7 @@ class TransportPort:
     def _attach(self) -> None:
         """Gives the channel the descriptors that there are now."""
         opened = self._opened
+        opened.want(self._program)
         if opened.rx is None or opened.tx is None:
             self.channel.detach(-1 if opened.listener is None else opened.listener.fileno())
         else:
@@ -143,7 +149,7 @@ class TransportPort:
                 logger.info("%s: the client has gone; waiting for the next one", self.spec)
                 opened.drop_peer()
                 self._attach()
-            if bess.accept(opened.listener, wanted(self.spec), opened):
+            if bess.accept(opened.listener, opened):
                 self._attach()
                 return True
             return False
@@ -397,12 +403,16 @@ class TransportPort:
                 self._poll_set.modify(source, events)
         self._follow_late()
 
-    def attach_filter(self, program: bpf.Program | None) -> None:
-        """Replaces the filter of a running port; None takes it off.
+    def attach_filter(self, program: bpf.Program | str | None) -> None:
+        """Replaces the filter of a running port, by a program or an expression; None takes it off.
+
+        What waits to be received is judged by the new one too, and so are a later peer's frames.
 
         Raises:
             ClosedError: if the port is closed.
-            PortError: if the spec does not say ``bpfflash=1``, or the kernel refuses the program.
+            SpecError: if the expression is wrong.
+            UnsupportedError: if there is an expression, and no libpcap on this host.
+            PortError: if the spec does not say ``bpfflash=1``, or the program is not one that can be run.
         """
         self._alive()
         if not self.spec.bpfflash:
@@ -410,10 +420,19 @@ class TransportPort:
                 f"the port {self.spec} takes no new filter while it runs",
                 remedy="open it with bpfflash=1",
             )
-        opened = self._opened
-        if opened.rx is None:
-            raise PortError(f"the port {self.spec} has no peer whose frames could be filtered")
-        opened.filter(opened.rx, opened.guard + (program or bpf.accept_all()), tap=opened.rx_tun)
+        if isinstance(program, str):
+            program = bpf.compile_expression(program)
+        try:
+            judge = None if program is None else bpf.matcher(program)
+        except ValueError as error:
+            raise PortError(
+                f"that is no filter: {error}",
+                errno=errno.EINVAL,
+                remedy="show the whole program with vecwire.bpf.disassemble",
+            ) from error
+        self._program = program
+        self.channel.filter(judge)
+        self._opened.want(program)
 
     @property
     def impairment(self) -> Impairment:
@@ -499,8 +518,15 @@ def open_port(spec: str | Spec, *, patient: bool = False) -> TransportPort:
             the port is then not up until it comes.
 
     Raises:
-        SpecError: if the text is wrong.
+        SpecError: if the text is wrong, or a filter expression in it.
         UnsupportedError: if this user may not, or this host cannot; it says what to do.
         PortError: if the interface, the address or the peer is not there, and ``patient`` is not given.
     """
-    return TransportPort(parse(spec) if isinstance(spec, str) else spec, patient=patient)
+    if not isinstance(spec, str):
+        return TransportPort(spec, patient=patient)
+    parsed = parse(spec)
+    try:
+        return TransportPort(parsed, patient=patient)
+    except SpecError as error:
+        # Found at opening, in the canonical text: it is shown where it stands in this one.
+        raise error.at(spec, *place_of(error.option or "", spec)) from None

@@ -73,6 +73,7 @@ WITHOUT: dict[str, str] = {
     "udp coalescing": "Linux 5.0 and later have it; until then every segment is received on its own",
     "qdisc bypass": "Linux 3.14 and later have it; until then frames are queued",
     "ignore outgoing": "Linux 4.20 and later have it; until then a filter does the same",
+    "filter in the kernel": "sysctl -w net.core.optmem_max=131072; until then the port judges frames",
     "promiscuous mode": "run with CAP_NET_RAW; until then only frames for the interface come in",
 }
 #: The remedies for what is the world's fault, not this user's or host's.

@@ -12,10 +12,8 @@ import stat
 from functools import partial
 from pathlib import Path
 
-from vecwire import bpf
 from vecwire.spec import BessSpec
 from vecwire.transports._descriptor import Descriptor, Opening
-from vecwire.transports._filters import wanted
 from vecwire.transports._opened import Opened
 from vecwire.transports._refusal import refusal
 from vecwire.transports._sockets import enlarge_buffers
@@ -40,7 +38,6 @@ def open_bess(spec: BessSpec) -> Opened:
     Raises:
         PortError: if the path is taken, or nobody listens there.
     """
-    own = wanted(spec)
     with Opening() as made:
         opened = Opened(seqpacket=True)
         made_socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -52,16 +49,15 @@ def open_bess(spec: BessSpec) -> Opened:
             elif spec.dst is not None:
                 _connect(made, made_socket, spec.dst, spec.src, opened)
                 opened.rx = opened.tx = made.descriptor(os.dup(made_socket.fileno()), "connected socket")
-                opened.filter(opened.rx, own)
         made.complete()
     return opened
 
 
-def accept(listener: Descriptor, own: bpf.Program | None, opened: Opened) -> bool:
+def accept(listener: Descriptor, opened: Opened) -> bool:
     """Takes the next client, if one is waiting.
 
     Raises:
-        PortError: if the filter is refused, or there are no descriptors left.
+        PortError: if there are no descriptors left.
     """
     try:
         with socket.socket(fileno=os.dup(listener.fileno())) as server:
@@ -74,7 +70,6 @@ def accept(listener: Descriptor, own: bpf.Program | None, opened: Opened) -> boo
         client.setblocking(False)
         enlarge_buffers(client, opened)
         opened.rx = opened.tx = made.descriptor(os.dup(client.fileno()), "client's socket")
-        opened.filter(opened.rx, own)
         made.complete()
     return True
 

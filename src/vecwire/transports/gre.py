@@ -3,7 +3,6 @@
 import socket
 
 from vecwire.spec import GreSpec
-from vecwire.transports._filters import wanted
 from vecwire.transports._inet import open_connected
 from vecwire.transports._opened import Opened
 from vecwire.wire import encap
@@ -25,14 +24,12 @@ def open_gre(spec: GreSpec) -> Opened:
 
     Raises:
         UnsupportedError: if this user may not, or this kernel cannot.
-        PortError: if an address is not to be had, or the filter is refused.
+        PortError: if an address is not to be had.
     """
-    before = spec.encapsulation_octets
     return open_connected(
         src=spec.src,
         dst=spec.dst,
         v6=spec.v6,
         protocol=socket.IPPROTO_GRE,
         encapsulation=layout(spec),
-        own=wanted(spec, offset=before, behind_ipv4=not spec.v6),
     )

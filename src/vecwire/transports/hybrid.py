@@ -8,7 +8,6 @@ sends, and not what comes in through the tap, which is our own.
 from vecwire import bpf
 from vecwire.spec import HybridSpec
 from vecwire.transports._descriptor import Opening
-from vecwire.transports._filters import wanted
 from vecwire.transports._opened import Opened
 from vecwire.transports._packet import open_receiver
 from vecwire.transports._tun import open_tap
@@ -21,12 +20,11 @@ def open_hybrid(spec: HybridSpec) -> Opened:
         UnsupportedError: if this user may not, or this kernel cannot.
         PortError: if the tap is in use, or a filter is refused.
     """
-    own = wanted(spec)
     with Opening() as made:
         opened = Opened(tx_tun=True, auxdata=True)
         opened.tx = open_tap(made, opened, spec.ifname, gro=spec.gro)
         opened.filter(opened.tx, bpf.drop_all(), tap=True)
         ifname = opened.ifname or spec.ifname
-        opened.rx = open_receiver(made, opened, ifname, own=own, outgoing_only=True, promisc=False)
+        opened.rx = open_receiver(made, opened, ifname, outgoing_only=True, promisc=False)
         made.complete()
     return opened

@@ -1,8 +1,7 @@
 """l2tpv3: Ethernet frames in L2TPv3 (RFC 3931), through a UDP socket or a raw one of IP protocol 115."""
 
 from vecwire.spec import L2tpv3Spec
-from vecwire.transports._filters import wanted
-from vecwire.transports._inet import UDP_HEADER, open_connected
+from vecwire.transports._inet import open_connected
 from vecwire.transports._opened import Opened
 from vecwire.wire import encap
 
@@ -29,18 +28,15 @@ def open_l2tpv3(spec: L2tpv3Spec) -> Opened:
 
     Raises:
         UnsupportedError: if this user may not, or this kernel cannot.
-        PortError: if an address is not to be had, or the filter is refused.
+        PortError: if an address is not to be had.
     """
-    before = spec.encapsulation_octets + (UDP_HEADER if spec.udp else 0)
     return open_connected(
         src=spec.src,
         dst=spec.dst,
         v6=spec.v6,
         protocol=0 if spec.udp else IPPROTO_L2TP,
         encapsulation=layout(spec),
-        own=wanted(spec, offset=before, behind_ipv4=not spec.udp and not spec.v6),
         srcport=spec.srcport,
         dstport=spec.dstport,
         trains=spec.gro and spec.vec,
-        flash=spec.bpfflash,
     )

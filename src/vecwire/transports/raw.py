@@ -6,7 +6,6 @@ queue that could fill unread.
 
 from vecwire.spec import RawSpec
 from vecwire.transports._descriptor import Opening
-from vecwire.transports._filters import wanted
 from vecwire.transports._opened import Opened
 from vecwire.transports._packet import open_receiver, open_sender
 
@@ -16,14 +15,11 @@ def open_raw(spec: RawSpec) -> Opened:
 
     Raises:
         UnsupportedError: if this user may not, or this kernel cannot.
-        PortError: if there is no such interface, or its filter is refused.
+        PortError: if there is no such interface.
     """
-    own = wanted(spec)
     with Opening() as made:
         opened = Opened(auxdata=True)
-        opened.rx = open_receiver(
-            made, opened, spec.ifname, own=own, outgoing_only=False, promisc=spec.promisc
-        )
+        opened.rx = open_receiver(made, opened, spec.ifname, outgoing_only=False, promisc=spec.promisc)
         opened.tx = open_sender(made, opened, spec.ifname)
         if not spec.gro:
             opened.gso = 0

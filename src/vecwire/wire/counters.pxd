@@ -18,6 +18,7 @@ cdef enum:
     RX_BAD_COOKIE
     RX_CONTROL
     RX_ERRORS
+    RX_FILTERED
     RX_MOST
     # Decided by a switch about frames that were received.
     SWITCH_FLOODED

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from vecwire import UnsupportedError, bpf
 from vecwire.cli import application
 from vecwire.spec import SPEC_CLASSES, parse
 
@@ -122,7 +124,7 @@ def test_help_keeps_its_examples() -> None:
     examples = [line for line in lines if line.startswith("vecwire spec ")]
     assert len(examples) >= 3
     for line in examples:
-        words = [word.strip("'") for word in line.split() if "," in word]
+        words = [word for word in shlex.split(line) if "," in word]
         assert words
         assert parse(words[-1])
 
@@ -131,3 +133,38 @@ def test_a_path_that_is_no_utf8_is_explained() -> None:
     """An octet of a path that is no UTF-8 reaches JSON as Python's stand-in for it."""
     path = os.fsdecode(b"/\xff")
     assert json.loads(run("--json", f"bess,dst={path}").stdout)["options"]["dst"]["value"] == path
+
+
+def test_shows_the_program_of_a_filter() -> None:
+    """An expression is shown as the program that it becomes, a line an instruction."""
+    text = 'tap,ifname=tap0,filter="ether[12:2] = 0x806"'
+    lines = run(text).stdout.splitlines()
+    start = next(
+        number for number, line in enumerate(lines) if line.startswith("filter  ") and "(000)" in line
+    )
+    assert [" ".join(line.split()) for line in lines[start : start + 2]] == [
+        "filter (000) ldh [12]",
+        "(001) jeq #0x806 jt 2 jf 3",
+    ]
+    assert len(json.loads(run("--json", text).stdout)["filter"]) == 4
+    assert json.loads(run("--json", "tap,ifname=tap0").stdout)["filter"] == []
+
+
+def test_shows_the_place_of_a_wrong_expression() -> None:
+    """An expression that libpcap does not take is an error with carets below it, in the text as given."""
+    result = run("tap,filter=ip and,ifname=tap0")
+    assert result.exit_code == 2
+    assert "syntax error" in result.stderr
+    assert result.stderr.splitlines()[-1].strip(" |") == "^" * 6
+
+
+def test_an_expression_waits_for_libpcap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where this host has no libpcap, the rest is explained, with a note of what is missing."""
+
+    def missing(expression: str) -> bpf.Program:
+        raise UnsupportedError(f"no libpcap for {expression}", remedy="install it")
+
+    monkeypatch.setattr(bpf, "compile_expression", missing)
+    result = run("tap,ifname=tap0,filter=ip")
+    assert result.exit_code == 0
+    assert "the filter is not checked: no libpcap for ip; install it" in result.stdout

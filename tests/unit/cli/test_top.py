@@ -258,6 +258,12 @@ def test_details_of_a_port() -> None:
     assert "uplink" in "\n".join(shown.press("d", "j", "k", "pgdn", "pgup"))
 
 
+def test_meanings_of_counters_are_whole() -> None:
+    """On a narrow terminal what a counter counts goes on in the next line."""
+    text = " ".join("\n".join(Shown().press("G", "enter")).split())
+    assert "octets of the frames received, encapsulation not counted" in text
+
+
 def test_details_of_a_port_that_goes() -> None:
     """Where the port is removed meanwhile another's are shown, or the table where there is none."""
     shown = Shown()

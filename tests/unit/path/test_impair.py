@@ -9,7 +9,7 @@ import pytest
 
 from peers.frames import frame, super_frame
 from vecwire import Batch, Vnet
-from vecwire.path.impair import Impairer
+from vecwire.path.impairer import Impairer
 from vecwire.wire.segment import segments
 
 if TYPE_CHECKING:

@@ -136,6 +136,8 @@ def test_canonical_text_quotes_what_it_must() -> None:
     """A value that holds a separator or a quote is quoted and escaped, and no other."""
     assert str(BessSpec(dst='/a,b="c\\')) == r'transport=bess,dst="/a,b=\"c\\"'
     assert str(BessSpec(dst=" /a")) == 'transport=bess,dst=" /a"'
+    assert str(TapSpec(ifname="a", filter="tcp port 80 ")) == "transport=tap,ifname=a,filter=tcp port 80"
+    assert str(TapSpec(ifname="a", filter="len = 60")) == 'transport=tap,ifname=a,filter="len = 60"'
     assert str(BessSpec(dst="/a b\\c:@")) == "transport=bess,dst=/a b\\c:@"
 
 
@@ -538,6 +540,7 @@ BAD_VALUES = [
     ("tap,ifname=a,mac=", "020000000001"),
     ("tap,ifname=a,netns=", ".."),
     ("tap,ifname=a,bpffile=", "a\x00b"),
+    ("tap,ifname=a,filter=", "ip\x00"),
     ("gre,dst=a,src=", "10.0.0"),
     ("gre,dst=a,src=", "10.0.0.256"),
     ("gre,dst=a,src=", "0x7f000001"),
@@ -637,6 +640,11 @@ def test_a_long_value_is_cut_in_the_message_alone() -> None:
             "src contradicts listen: a server's own address is that of listen",
         ),
         ("bess,dst=/a,src=/a", "src=/a", "src is the same as dst"),
+        (
+            "bess,dst=/a,filter=ip,bpffile=/b",
+            "bpffile=/b",
+            "bpffile contradicts filter: one filter decides which frames come in",
+        ),
         ("gre,src=::1,dst=a", "src=::1", "src is an IPv6 address, but v6 is 0"),
         ("gre,src=1.2.3.4,dst=::1", "dst=::1", "dst is an IPv6 address, but v6 is 0"),
         ("gre,v6=1,src=::1,dst=1.2.3.4", "dst=1.2.3.4", "dst is an IPv4 address, but v6 is 1"),
@@ -680,6 +688,8 @@ def test_the_option_that_would_mend_a_contradiction_is_suggested(text: str, sugg
         (TapSpec, {"ifname": "a", "gro": "1"}),
         (TapSpec, {"ifname": "a", "gro": 2}),
         (TapSpec, {"ifname": "a", "mac": ""}),
+        (TapSpec, {"ifname": "a", "filter": " "}),
+        (TapSpec, {"ifname": "a", "filter": "ip", "bpffile": "b"}),
         (GreSpec, {**GRE, "rx_key": 1}),
         (GreSpec, {**GRE, "v6": True}),
         (L2tpv3Spec, {**L2TPV3, "udp": True}),
