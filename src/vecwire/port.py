@@ -3,9 +3,9 @@
 - **Memory** belongs to the caller: a batch is made once, by ``port.batch()``, and given to every ``recv``.
   The port writes into it during a call and keeps nothing of it afterwards.
 - **recv** replaces the frames of a batch and returns how many there are; 0 means that none are waiting.
-- **send** sends frames in order and returns how many are done with: the kernel took them, or they were
-  dropped and counted. The caller keeps the rest. It never blocks. While the peer is away it takes nothing:
-  ``wait(write=True)`` waits until there is one.
+- **send** sends frames in order and returns how many are done with: the kernel took them, they were dropped
+  and counted, or the batch's mask passes over them. The caller keeps the rest. It never blocks. While the
+  peer is away it takes nothing: ``wait(write=True)`` waits until there is one.
 - Neither raises for what a network does: EAGAIN and ENOBUFS end a call early, EINTR is retried, a bad
   frame is a counted drop, a lost peer is waited for. Both release the GIL.
 - **close** gives back every descriptor, filter and path, once; after it every call but ``close`` itself
@@ -133,10 +133,12 @@ class Port(Protocol):
         """Sends the frames of ``batch`` from ``first`` on, in order.
 
         Returns:
-            How many frames are done with: taken by the kernel, or dropped and counted.
+            How many frames are done with: taken by the kernel, dropped and counted, or passed over since
+            ``batch.mask`` does not accept them.
 
         Raises:
             ClosedError: if the port is closed.
+            ValueError: if there is no frame ``first``, or one was given a length that leaves its slot.
         """
         ...
 

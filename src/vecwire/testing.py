@@ -15,6 +15,7 @@ every transport), with a bound between them, so that back-pressure can be tested
 
 import os
 import select
+import time
 from collections import deque
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -35,7 +36,7 @@ class _Lane:
     """
 
     def __init__(self, capacity: int) -> None:
-        self.frames: deque[tuple[bytes, Vnet]] = deque()
+        self.frames: deque[tuple[bytes, Vnet, int]] = deque()
         self.capacity = capacity
         self.closed = False
         flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
@@ -105,12 +106,12 @@ class MemoryPort:
         lane = self._incoming
         taken = False
         while lane.frames and len(batch) < min(batch.depth, self._depth):
-            frame, vnet = lane.frames.popleft()
+            frame, vnet, moment = lane.frames.popleft()
             taken = True
             if len(frame) > batch.size:
                 self._counters["rx_truncated"] += 1
                 continue
-            batch.append(frame, vnet)
+            batch.append(frame, vnet, timestamp=moment)
             self._counters["rx_frames"] += 1
             self._counters["rx_octets"] += len(frame)
             self._counters["rx_super"] += vnet.gso_type != 0
@@ -123,15 +124,21 @@ class MemoryPort:
 
         Raises:
             ClosedError: if the port is closed.
-            ValueError: if there is no frame ``first``.
+            ValueError: if there is no frame ``first``, or one was given a length that leaves its slot.
         """
         self._alive()
         if not 0 <= first <= len(batch):
             raise ValueError(f"the batch holds {len(batch)} frames; there is no frame {first} to begin with")
         lane = self._outgoing
         done = first
+        mask = batch.mask
+        # All of them are looked at before any is sent: a length that leaves its slot is an error.
+        frames = [bytes(frame) for frame in batch]
         while done < len(batch):
-            frame, vnet = bytes(batch[done]), batch.vnet(done)
+            if not mask[done]:
+                done += 1
+                continue
+            frame, vnet = frames[done], batch.vnet(done)
             reason = self._reason(frame, vnet)
             if reason is not None:
                 self._counters[reason] += 1
@@ -139,7 +146,7 @@ class MemoryPort:
                 self._counters["tx_stalls"] += 1
                 break
             else:
-                lane.frames.append((frame, vnet))
+                lane.frames.append((frame, vnet, time.time_ns()))
                 self._counters["tx_frames"] += 1
                 self._counters["tx_octets"] += len(frame)
                 self._counters["tx_super"] += vnet.gso_type != 0

@@ -1,6 +1,6 @@
 from libc.stdint cimport int32_t, uint32_t
 
-from vecwire.path.batch cimport Slots
+from vecwire.path.slots cimport Slots
 from vecwire.path.io cimport Endpoint
 
 cdef enum:

@@ -19,7 +19,6 @@ import cython
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.path.adapt import NO_ROOM, PUT
-from cython.cimports.vecwire.path.batch import Slots
 from cython.cimports.vecwire.path.io import (
     JOINED,
     LAST_SEGMENT,
@@ -32,6 +31,7 @@ from cython.cimports.vecwire.path.io import (
     WHOLE,
     Endpoint,
 )
+from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire.coalesce import Train, begin, join, write_super_headers
 from cython.cimports.vecwire.wire.counters import TX_BAD_OFFLOAD, TX_CHECKSUMS, TX_RUNT
 from cython.cimports.vecwire.wire.encap import write_header

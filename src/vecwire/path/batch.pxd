@@ -1,36 +1,7 @@
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
-from vecwire.path.linux cimport iovec, mmsghdr
-from vecwire.wire.vnet cimport VnetHeader
+from vecwire.path.slots cimport Slots
 
-cdef enum:
-    CONTROL = 64
-
-cdef struct Slots:
-    # Where frames are received: depth slots of stride octets, each with headroom in front.
-    uint8_t* memory
-    uint32_t depth
-    uint32_t stride
-    uint32_t headroom
-    # The frames, capacity of them at the most: where each begins in the memory, how long it is, and how many octets before it are free.
-    uint32_t capacity
-    uint32_t count
-    # Slots in use, from the first on; and whether the frames came without virtio-net headers.
-    uint32_t used
-    bint plain
-    uint32_t* starts
-    uint32_t* lengths
-    uint32_t* heads
-    uint32_t* progress
-    VnetHeader* vnet
-    # Wired for recvmmsg: one message, one vector and one control buffer a slot.
-    mmsghdr* messages
-    iovec* vectors
-    uint8_t* controls
-    uint32_t wired_prefix
-    bint wired_control
-
-cdef void wire(Slots* slots, uint32_t prefix, bint control) noexcept nogil
 cdef bint copy_frame(
     Slots* target, uint32_t at, const Slots* source, uint32_t index
 ) noexcept nogil
@@ -40,6 +11,12 @@ cdef class Batch:
     cdef object _memory
     cdef object _view
     cdef object _table
-    cdef object _lengths
+    cdef object _starts
+    cdef object _stamps
+    # What the user may write of the table, once it was asked for (class Columns).
+    cdef object _columns
     cdef uint8_t[::1] _octets
-    cdef uint8_t[::1] _columns
+    cdef uint8_t[::1] _numbers
+    cdef Slots* ready(self, uint32_t first) except NULL
+    cdef uint32_t conclude(self, Slots* sent, uint32_t index)
+    cdef void publish(self)

@@ -7,7 +7,8 @@ in the table, never the payload. Slots have an odd number of cache lines, so tha
 all frames do not compete for the same place in the cache.
 
 A memoryview of a frame keeps the memory alive for as long as it lives, whatever becomes of the batch;
-after the batch's next ``recv`` it shows what has been received into the same place.
+after the batch's next ``recv`` it shows what has been received into the same place. Of the table only copies
+can be written (``slots.py``).
 """
 
 import mmap
@@ -15,11 +16,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.vecwire.path.batch import CONTROL, Slots
 from cython.cimports.vecwire.path.linux import iovec, mmsghdr
+from cython.cimports.vecwire.path.slots import CONTROL, Columns, Headers, Slots, gather, room, scatter
+from cython.cimports.vecwire.wire.octets import Octets
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
 from vecwire.wire.vnet import LONG, Vnet
@@ -32,29 +34,6 @@ MOST_DEPTH = 1024
 #: The kernel gives at most so many datagrams in one piece (UDP_MAX_SEGMENTS, linux/udp.h).
 MOST_FRAMES_PER_SLOT = 128
 CACHE_LINE = 64
-
-
-def wire(slots: cython.pointer[Slots], prefix: uint32_t, control: cython.bint) -> cython.void:
-    """Points the messages at the slots so that a frame after ``prefix`` octets begins at the headroom."""
-    i: uint32_t
-    if slots.wired_prefix != prefix or slots.wired_control != control:
-        for i in range(slots.depth):
-            vector = cython.address(slots.vectors[i])
-            vector.iov_base = (
-                slots.memory + cython.cast(cython.size_t, i) * slots.stride + (slots.headroom - prefix)
-            )
-            vector.iov_len = slots.stride - (slots.headroom - prefix)
-            message = cython.address(slots.messages[i].msg_hdr)
-            message.msg_iov = vector
-            message.msg_iovlen = 1
-            message.msg_control = slots.controls + i * CONTROL if control else cython.NULL
-            message.msg_controllen = CONTROL if control else 0
-        slots.wired_prefix = prefix
-        slots.wired_control = control
-    elif control:
-        # The kernel has written over the room for control messages with what it used of it.
-        for i in range(slots.depth):
-            slots.messages[i].msg_hdr.msg_controllen = CONTROL
 
 
 def copy_frame(
@@ -91,6 +70,7 @@ class Batch:
     """
 
     slots: Slots
+    _columns: Any
 
     def __init__(
         self,
@@ -112,8 +92,12 @@ class Batch:
         room = -(-max(headroom, LEAST_HEADROOM) // 16) * 16
         # One octet more than the longest frame tells a frame that fits from one that was cut.
         lines = -(-(room + size + 1) // CACHE_LINE) | 1
-        self._memory = mmap.mmap(-1, depth * lines * CACHE_LINE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self._view = memoryview(self._memory)
+        # A row more than there are slots, which nobody sees: a thread that fills a batch while another sends
+        # it may pair one frame's place with another's length, and must not lead out of the memory.
+        self._memory = mmap.mmap(
+            -1, (depth + 1) * lines * CACHE_LINE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )
+        self._view = memoryview(self._memory)[: depth * lines * CACHE_LINE]
         self._octets = self._memory
         slots = cython.address(self.slots)
         slots.memory = cython.address(self._octets[0])
@@ -123,20 +107,21 @@ class Batch:
         slots.capacity = depth * frames_per_slot
         slots.count = 0
         slots.wired_prefix = 0xFFFF
-        # The columns of the table, one after the other: 4 numbers of 4 octets and a header of 12 a frame.
-        self._table = bytearray(slots.capacity * (4 * 4 + LONG))
-        self._columns = self._table
+        # The columns of the table, one after the other: a time of 8 octets, 4 numbers of 4, a header of 12.
+        self._table = bytearray(slots.capacity * (8 + 4 * 4 + LONG))
+        self._numbers = self._table
+        slots.stamps = cython.cast(cython.pointer[uint64_t], cython.address(self._numbers[0]))
         numbers: cython.pointer[uint32_t] = cython.cast(
-            cython.pointer[uint32_t], cython.address(self._columns[0])
+            cython.pointer[uint32_t], slots.stamps + slots.capacity
         )
         slots.starts = numbers
         slots.lengths = numbers + slots.capacity
         slots.heads = numbers + 2 * slots.capacity
         slots.progress = numbers + 3 * slots.capacity
         slots.vnet = cython.cast(cython.pointer[VnetHeader], numbers + 4 * slots.capacity)
-        self._lengths = (
-            memoryview(self._table)[slots.capacity * 4 : slots.capacity * 8].cast("I").toreadonly()
-        )
+        table = memoryview(self._table)
+        self._stamps = table[: slots.capacity * 8].cast("Q")
+        self._starts = table[slots.capacity * 8 : slots.capacity * 12].cast("I").toreadonly()
         slots.messages = cython.cast(cython.pointer[mmsghdr], calloc(slots.depth, cython.sizeof(mmsghdr)))
         slots.vectors = cython.cast(cython.pointer[iovec], calloc(slots.depth, cython.sizeof(iovec)))
         slots.controls = cython.cast(cython.pointer[uint8_t], calloc(slots.depth, CONTROL))
@@ -168,10 +153,53 @@ class Batch:
         """Octets kept free in front of each frame."""
         return self.slots.headroom
 
+    def _written(self) -> Columns:
+        """The columns that may be written, made when they are first asked for."""
+        if self._columns is None:
+            made: Columns = Columns(self.slots.capacity)
+            made.publish(cython.address(self.slots), 0, self.slots.count)
+            self._columns = made
+        return self._columns
+
     @property
     def lengths(self) -> memoryview:
-        """The lengths of the frames in octets: unsigned 32-bit numbers, one a frame, read-only."""
-        return self._lengths[: self.slots.count]
+        """The lengths of the frames in octets: unsigned 32-bit numbers, one a frame.
+
+        Writing one makes the frame shorter or longer where it is. ``send`` and a look at the frame refuse,
+        with a ``ValueError``, a length that leaves its slot.
+        """
+        return self._written().column("lengths", self.slots.count)
+
+    @property
+    def mask(self) -> memoryview:
+        """Which frames ``send`` sends: an octet each, 1 for those, 0 for those that it passes over.
+
+        What is received or appended is to be sent. A frame that is passed over is done with, and not counted.
+        """
+        return self._written().column("mask", self.slots.count)
+
+    @property
+    def vnet(self) -> Headers:
+        """The virtio-net headers of the frames: whether one is a super-frame or lacks a checksum.
+
+        A sequence of ``Vnet`` that can be written, and an array of records through the buffer protocol.
+        ``batch.vnet(3)`` and ``batch.vnet[3]`` are that of frame 3.
+        """
+        return Headers(self._written(), self.slots.count)
+
+    @property
+    def timestamps(self) -> memoryview:
+        """When the frames were received: unsigned 64-bit numbers, nanoseconds since 1970 (CLOCK_REALTIME).
+
+        They are the kernel's (SO_TIMESTAMPNS, socket(7)), or those of the read on a tap, where the port was
+        opened with ``timestamps=1``; a frame that nobody has stamped has 0.
+        """
+        slots = cython.address(self.slots)
+        if not slots.stamped and slots.capacity:
+            # Nobody has written them since the last batch that was stamped.
+            memset(slots.stamps, 0, slots.capacity * cython.sizeof(uint64_t))
+            slots.stamped = True
+        return self._stamps[: slots.count]
 
     @property
     def data(self) -> memoryview:
@@ -182,9 +210,84 @@ class Batch:
         return self._view.cast("B", (self.slots.depth, self.slots.stride))
 
     @property
-    def starts(self) -> list[int]:
-        """Where each frame begins in ``data``, counted in octets from the first row's first octet."""
-        return [self.slots.starts[i] for i in range(self.slots.count)]
+    def starts(self) -> memoryview:
+        """Where each frame begins in ``data``, counted in octets from the first row's first octet.
+
+        Unsigned 32-bit numbers, one a frame, read-only.
+        """
+        return self._starts[: self.slots.count]
+
+    def gather(self, offset: int, width: int) -> memoryview:
+        """Copies the same octets out of every frame, wherever the frames begin.
+
+        Args:
+            offset: the first octet of them, counted from the frame's first.
+            width: how many they are.
+
+        Returns:
+            Unsigned octets, one row a frame; what a frame does not have is 0.
+
+        Raises:
+            ValueError: if no frame could have them.
+        """
+        if not 0 <= offset <= LONGEST_FRAME or not 1 <= width <= LONGEST_FRAME:
+            raise ValueError(f"no frame has {width} octets from its octet {offset} on")
+        self._settle_all()
+        out = bytearray(max(self.slots.count, 1) * width)
+        copied: Octets = Octets(out, writable=True)
+        gather(cython.address(self.slots), offset, width, copied.at)
+        # A view of no rows cannot be had by a cast.
+        rows = memoryview(out).cast("B", (max(self.slots.count, 1), width))
+        return rows if self.slots.count else rows[:0]
+
+    def scatter(self, offset: int, octets: Any) -> None:
+        """Writes octets into every frame, wherever the frames begin: what ``gather`` gave, edited.
+
+        Args:
+            offset: where the first of them goes, counted from the frame's first octet.
+            octets: as many for each frame, one frame's after the other's: bytes, or anything contiguous with
+                the buffer protocol. What is behind a frame's end is not written.
+
+        Raises:
+            ValueError: if they are not as many for each frame.
+        """
+        given: Octets = Octets(octets)
+        count = self.slots.count
+        if offset < 0 or offset > LONGEST_FRAME or (given.length % count if count else given.length):
+            raise ValueError(f"{given.length} octets are not as many for each of {count} frames")
+        self._settle_all()
+        if count:
+            scatter(cython.address(self.slots), offset, given.length // count, given.at)
+
+    def _settle_all(self) -> None:
+        if self._columns is not None:
+            columns: Columns = self._columns
+            columns.settle(cython.address(self.slots), 0, self.slots.count)
+
+    def ready(self, first: uint32_t) -> cython.pointer[Slots]:
+        """The table of the frames to send from ``first`` on, which begins with them where it is another one.
+
+        Raises:
+            ValueError: if a length was written that leaves its slot.
+        """
+        if self._columns is None:
+            return cython.address(self.slots)
+        columns: Columns = self._columns
+        columns.settle(cython.address(self.slots), first, self.slots.count)
+        return columns.choose(cython.address(self.slots), first)
+
+    def conclude(self, sent: cython.pointer[Slots], index: uint32_t) -> uint32_t:
+        """Which frame is the first that is not done with, where ``index`` is that of what ``ready`` gave."""
+        if self._columns is None:
+            return index
+        columns: Columns = self._columns
+        return columns.conclude(cython.address(self.slots), sent, index)
+
+    def publish(self) -> cython.void:
+        """Shows new frames in the columns that may be written."""
+        if self._columns is not None:
+            columns: Columns = self._columns
+            columns.publish(cython.address(self.slots), 0, self.slots.count)
 
     def __len__(self) -> int:
         return self.slots.count
@@ -199,30 +302,30 @@ class Batch:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self.slots.count))]
         place: uint32_t = self._place(index)
+        if self._columns is not None:
+            columns: Columns = self._columns
+            columns.settle(cython.address(self.slots), place, place + 1)
         start = self.slots.starts[place]
         return self._view[start : start + self.slots.lengths[place]]
+
+    def __setitem__(self, index: int, frame: bytes | bytearray | memoryview) -> None:
+        place: uint32_t = self._place(index)
+        length = len(frame)
+        if length > room(cython.address(self.slots), place):
+            raise ValueError(
+                f"a frame of {length} octets does not fit: "
+                f"there is room for {room(cython.address(self.slots), place)} where frame {index} is"
+            )
+        start = self.slots.starts[place]
+        self._view[start : start + length] = frame
+        self.slots.lengths[place] = length
+        if self._columns is not None:
+            columns: Columns = self._columns
+            columns.lengths[place] = length
 
     def __iter__(self) -> Iterator[memoryview]:
         for index in range(self.slots.count):
             yield self[index]
-
-    def vnet(self, index: int) -> Vnet:
-        """The virtio-net header of a frame: whether it is a super-frame or lacks a checksum.
-
-        Raises:
-            IndexError: if there is no such frame.
-        """
-        place: uint32_t = self._place(index)
-        header = cython.address(self.slots.vnet[place])
-        return Vnet(
-            header.flags,
-            header.gso_type,
-            header.hdr_len,
-            header.gso_size,
-            header.csum_start,
-            header.csum_offset,
-            header.num_buffers,
-        )
 
     def clear(self) -> None:
         """Takes all frames out."""
@@ -230,12 +333,15 @@ class Batch:
         self.slots.used = 0
         self.slots.plain = False
 
-    def append(self, frame: bytes | bytearray | memoryview, vnet: Vnet | None = None) -> None:
+    def append(
+        self, frame: bytes | bytearray | memoryview, vnet: Vnet | None = None, *, timestamp: int = 0
+    ) -> None:
         """Copies a frame into the next free slot.
 
         Args:
             frame: the octets, from the destination address on.
             vnet: its virtio-net header, where it is a super-frame or lacks a checksum.
+            timestamp: what ``timestamps`` has for it, in nanoseconds since 1970.
 
         Raises:
             ValueError: if every slot is in use, or every row of the table, or the frame does not fit one.
@@ -256,6 +362,7 @@ class Batch:
         self.slots.lengths[place] = length
         self.slots.heads[place] = self.slots.headroom
         self.slots.progress[place] = 0
+        self._stamp(place, timestamp)
         memset(cython.address(self.slots.vnet[place]), 0, cython.sizeof(VnetHeader))
         if vnet is not None:
             self.slots.plain = False
@@ -263,6 +370,16 @@ class Batch:
             memcpy(cython.address(self.slots.vnet[place]), cython.cast(cython.p_char, header), LONG)
         self.slots.count = place + 1
         self.slots.used = slot + 1
+        if self._columns is not None:
+            columns: Columns = self._columns
+            columns.publish(cython.address(self.slots), place, place + 1)
+
+    def _stamp(self, place: int, moment: uint64_t) -> None:
+        if moment and not self.slots.stamped:
+            memset(self.slots.stamps, 0, self.slots.capacity * cython.sizeof(uint64_t))
+            self.slots.stamped = True
+        if self.slots.stamped:
+            self.slots.stamps[place] = moment
 
     def extend(self, frames: Iterable[bytes | bytearray | memoryview]) -> None:
         """Copies frames into the next free slots.

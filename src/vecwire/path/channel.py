@@ -118,6 +118,7 @@ class Channel:
         auxdata: bool = False,
         udp_gro: bool = False,
         segment_limit: int = 0,
+        stamps: bool = False,
     ) -> None:
         """Begins to use descriptors, which stay their owner's.
 
@@ -136,6 +137,7 @@ class Channel:
             auxdata: whether VLAN tags arrive in PACKET_AUXDATA.
             udp_gro: whether several datagrams may arrive in one piece.
             segment_limit: the longest packet, in octets, that may share a message with others; 0 for none.
+            stamps: whether the times of frames are kept: as the socket gives them, or when a tap was read.
         """
         endpoint = cython.address(self.endpoint)
         endpoint.rx_fd = rx_fd
@@ -154,6 +156,7 @@ class Channel:
         endpoint.auxdata = auxdata
         endpoint.udp_gro = udp_gro
         endpoint.segment_limit = segment_limit
+        endpoint.stamps = stamps
         if endpoint.encap == cython.NULL:
             endpoint.rx_prefix = rx_vnet
             endpoint.tx_prefix = tx_vnet
@@ -300,6 +303,7 @@ class Channel:
         with cython.nogil:
             got = receive(endpoint, slots)
         self._receiving = False
+        batch.publish()
         return got
 
     def send(self, batch: Batch, first: int = 0) -> int:
@@ -309,18 +313,19 @@ class Channel:
 
         Raises:
             PortError: if a cable or a switch has claimed the port, or another thread sends through it.
+            ValueError: if a frame was given a length that leaves its slot; nothing is sent then.
         """
         if self.user is not None:
             self.claim(None)
         if self._sending:
             raise in_use("sends through")
         endpoint = cython.address(self.endpoint)
-        slots = cython.address(batch.slots)
         hold = cython.address(self.hold)
-        start: uint32_t = first
-        index: uint32_t = first
         if self._seized:
             return 0
+        slots = batch.ready(first)
+        start: uint32_t = first if slots == cython.address(batch.slots) else 0
+        index: uint32_t = start
         self._sending = True
         with cython.nogil:
             endpoint.blocked = 0
@@ -333,7 +338,41 @@ class Channel:
                     slots.progress[index] = 0
                     index += 1
         self._sending = False
-        return index - start
+        return batch.conclude(slots, index) - first
+
+    def enter_send(self) -> bool:
+        """Keeps others from sending until ``leave_send``, for a loop that sends; False while it is seized.
+
+        Raises:
+            PortError: if a cable or a switch has claimed the port, or another thread sends through it.
+        """
+        if self.user is not None:
+            self.claim(None)
+        if self._sending:
+            raise in_use("sends through")
+        self._sending = not self._seized
+        return self._sending
+
+    def leave_send(self) -> None:
+        """Ends what ``enter_send`` began."""
+        self._sending = False
+
+    def enter_recv(self) -> bool:
+        """Keeps others from receiving until ``leave_recv``, for a loop; False while it is seized.
+
+        Raises:
+            PortError: if a cable or a switch has claimed the port, or another thread receives from it.
+        """
+        if self.user is not None:
+            self.claim(None)
+        if self._receiving:
+            raise in_use("receives from")
+        self._receiving = not self._seized
+        return self._receiving
+
+    def leave_recv(self) -> None:
+        """Ends what ``enter_recv`` began."""
+        self._receiving = False
 
     def _impede(self, slots: cython.pointer[Slots], start: uint32_t) -> uint32_t:
         """Sends frames from ``start`` on through what impairs them; the first that is not done with."""

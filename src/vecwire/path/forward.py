@@ -17,7 +17,6 @@ All of this runs in one thread. Ports are added, changed and removed by the same
 import cython
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp
-from cython.cimports.vecwire.path.batch import Slots
 from cython.cimports.vecwire.path.fdb import FULL, LEARNED, MOVED, NOWHERE, learn, lookup
 from cython.cimports.vecwire.path.plane import (
     AS_IT_IS,
@@ -33,6 +32,7 @@ from cython.cimports.vecwire.path.plane import (
     takes,
 )
 from cython.cimports.vecwire.path.seat import deliver
+from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire import counters as count
 
 # Where a frame goes that goes to no port, or to all; ports are 0 and above.

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint32_t
 
-from vecwire.path.batch cimport Slots
+from vecwire.path.slots cimport Slots
 from vecwire.path.io cimport Endpoint
 
 # Frames that wait for the kernel, a ring: from head on, count of them.

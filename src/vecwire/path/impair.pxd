@@ -1,8 +1,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 
-from vecwire.path.batch cimport Slots
 from vecwire.path.hold cimport Hold
 from vecwire.path.io cimport Endpoint
+from vecwire.path.slots cimport Slots
 
 cdef enum:
     # Frames that are released in one go.

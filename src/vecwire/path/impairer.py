@@ -173,12 +173,14 @@ class Impairer:
         until: uint64_t = moment
         batch.clear()
         slots.plain = False
+        slots.stamped = False
         while slots.count < slots.depth and impair.count and impair.heap[0].due <= until:
             if copy_frame(slots, slots.count, cython.address(impair.store), pop(impair)):
                 slots.count += 1
                 slots.used = slots.count
             else:
                 self._counters[TX_TOO_BIG] += 1
+        batch.publish()
         return slots.count
 
     def forget(self) -> int:

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from vecwire.path.batch cimport Slots
+from vecwire.path.slots cimport Slots
 from vecwire.path.linux cimport iovec, mmsghdr
 from vecwire.wire.counters cimport COUNTERS
 from vecwire.wire.encap cimport Encap
@@ -55,6 +55,7 @@ cdef struct Endpoint:
     bint vec
     bint auxdata
     bint udp_gro
+    bint stamps
     bint seqpacket
     uint32_t rx_vnet
     uint32_t tx_vnet

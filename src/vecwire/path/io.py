@@ -7,30 +7,35 @@ every other one is counted by its reason. What an errno means is written in ``er
 import errno as errnos
 
 import cython
-from cython.cimports.libc.stdint import int32_t, uint32_t
+from cython.cimports.libc.stdint import int32_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.vecwire.path.batch import Slots, wire
 from cython.cimports.vecwire.path.errnos import DROP, LOST, NOTE, Rule, on_receive
 from cython.cimports.vecwire.path.io import Endpoint
 from cython.cimports.vecwire.path.linux import (
+    CLOCK_REALTIME,
     CMSG_DATA,
     CMSG_FIRSTHDR,
     CMSG_NXTHDR,
     MSG_DONTWAIT,
     MSG_TRUNC,
     PACKET_AUXDATA,
+    SCM_TIMESTAMPNS,
     SOL_PACKET,
+    SOL_SOCKET,
     SOL_UDP,
     TP_STATUS_VLAN_TPID_VALID,
     TP_STATUS_VLAN_VALID,
     UDP_GRO,
+    clock_gettime,
     errno,
     msghdr,
     readv,
     recvmmsg,
     recvmsg,
+    timespec,
     tpacket_auxdata,
 )
+from cython.cimports.vecwire.path.slots import Slots, wire
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.encap import strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
@@ -42,6 +47,31 @@ EPIPE = cython.declare(cython.int, errnos.EPIPE)
 #: Reports about earlier frames, and frames that the kernel cannot give, taken in one call at the most.
 PATIENCE = cython.declare(cython.int, 64)
 CUSTOMER_TAG = cython.declare(uint32_t, 0x8100)
+SECOND = cython.declare(uint64_t, 1_000_000_000)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def stamp(slots: cython.pointer[Slots], first: uint32_t, message: cython.pointer[msghdr]) -> cython.void:
+    """Writes when frames were received, from row ``first`` on: as the kernel says, or now on a tap."""
+    time: timespec
+    moment: uint64_t
+    row: uint32_t
+    time.tv_sec = 0
+    time.tv_nsec = 0
+    if message == cython.NULL:
+        clock_gettime(CLOCK_REALTIME, cython.address(time))
+    else:
+        control = CMSG_FIRSTHDR(message)
+        while control != cython.NULL:
+            if control.cmsg_level == SOL_SOCKET and control.cmsg_type == SCM_TIMESTAMPNS:
+                memcpy(cython.address(time), CMSG_DATA(control), cython.sizeof(timespec))
+                break
+            control = CMSG_NXTHDR(message, control)
+    moment = cython.cast(uint64_t, time.tv_sec) * SECOND + cython.cast(uint64_t, time.tv_nsec)
+    for row in range(first, slots.count):
+        slots.stamps[row] = moment
 
 
 @cython.cfunc
@@ -182,14 +212,16 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
     """Receives frames into a batch, whose frames it replaces; returns how many are good."""
     got: cython.Py_ssize_t = -1
     i: uint32_t
+    row: uint32_t
     limit: uint32_t = slots.depth if endpoint.vec else 1
     patience: cython.int = PATIENCE
     slots.count = 0
     slots.used = 0
     slots.plain = not endpoint.rx_vnet
+    slots.stamped = endpoint.stamps
     if endpoint.lost:
         return 0
-    wire(slots, endpoint.rx_prefix, endpoint.auxdata or endpoint.udp_gro)
+    wire(slots, endpoint.rx_prefix, endpoint.auxdata or endpoint.udp_gro or endpoint.stamps)
     if endpoint.rx_tun:
         i = 0
         while i < limit:
@@ -203,7 +235,10 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
             if cython.cast(cython.size_t, got) >= slots.vectors[i].iov_len:
                 endpoint.counters[count.RX_TRUNCATED] += 1
             else:
+                row = slots.count
                 accept(endpoint, slots, i, 0, got)
+                if endpoint.stamps:
+                    stamp(slots, row, cython.NULL)
             endpoint.counters[count.RX_CALLS] += 1
             i += 1
         slots.used = i
@@ -231,10 +266,13 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
             endpoint.lost = EPIPE
             endpoint.counters[count.LOST] += 1
             break
+        row = slots.count
         if slots.messages[i].msg_hdr.msg_flags & MSG_TRUNC:
             endpoint.counters[count.RX_TRUNCATED] += 1
         elif endpoint.udp_gro:
             accept_pieces(endpoint, slots, i, slots.messages[i].msg_len)
         else:
             accept(endpoint, slots, i, 0, slots.messages[i].msg_len)
+        if endpoint.stamps:
+            stamp(slots, row, cython.address(slots.messages[i].msg_hdr))
     return brought(endpoint, slots)

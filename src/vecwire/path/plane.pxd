@@ -1,6 +1,6 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from vecwire.path.batch cimport Slots
+from vecwire.path.slots cimport Slots
 from vecwire.path.fdb cimport Fdb
 from vecwire.path.seat cimport Seat
 

@@ -6,7 +6,6 @@ not all of the batch is for. Tags are put in and taken out in place (IEEE 802.1Q
 
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
-from cython.cimports.vecwire.path.batch import Slots
 from cython.cimports.vecwire.path.plane import (
     AS_IT_IS,
     HAS_TAG,
@@ -17,6 +16,7 @@ from cython.cimports.vecwire.path.plane import (
     Member,
     Plane,
 )
+from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan, read16, remove_vlan, write16
 from cython.cimports.vecwire.wire.vnet import NEEDS_CSUM, VnetHeader
 

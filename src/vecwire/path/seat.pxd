@@ -1,6 +1,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 
-from vecwire.path.batch cimport Slots
+from vecwire.path.slots cimport Slots
 from vecwire.path.hold cimport Hold
 from vecwire.path.impair cimport Impair
 from vecwire.path.io cimport Endpoint

@@ -9,11 +9,11 @@ import errno as errnos
 
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.vecwire.path.batch import Slots
 from cython.cimports.vecwire.path.hold import drain, offer
 from cython.cimports.vecwire.path.impair import impede
 from cython.cimports.vecwire.path.linux import CLOCK_MONOTONIC, clock_gettime, timespec
 from cython.cimports.vecwire.path.seat import MIRRORS, Seat
+from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire.counters import LOST, RX_ERRORS, TX_DOWN, TX_UNREACHABLE, UNREACHABLE
 
 EIO = cython.declare(cython.int, errnos.EIO)

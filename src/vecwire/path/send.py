@@ -12,7 +12,6 @@ import cython
 from cython.cimports.libc.stdint import int32_t, uint16_t, uint32_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.vecwire.path.adapt import NO_ROOM, put
-from cython.cimports.vecwire.path.batch import Slots
 from cython.cimports.vecwire.path.errnos import LOST, NOTE, WAIT, Rule, on_send
 from cython.cimports.vecwire.path.io import CONTROL_OUT, JOINED, LAST_SEGMENT, SUPER, WHOLE, Endpoint
 from cython.cimports.vecwire.path.linux import (
@@ -29,6 +28,7 @@ from cython.cimports.vecwire.path.linux import (
     sendmsg,
     writev,
 )
+from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.vnet import GSO_ECN
 

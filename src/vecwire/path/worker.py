@@ -31,6 +31,7 @@ from cython.cimports.vecwire.path.bridge import Bridge
 from cython.cimports.vecwire.path.channel import Channel
 from cython.cimports.vecwire.path.forward import forward
 from cython.cimports.vecwire.path.hold import drain
+from cython.cimports.vecwire.path.home import Home, leave, settle
 from cython.cimports.vecwire.path.impair import release
 from cython.cimports.vecwire.path.io import receive
 from cython.cimports.vecwire.path.linux import (
@@ -77,6 +78,8 @@ FOR_CAPTURE: int = CAPTURE
 FOR_MIRROR: int = MIRROR
 FOR_TRACE: int = TRACE
 ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)
+# Milliseconds without anything to do after which the worker may run anywhere again.
+IDLE = cython.declare(cython.int, 100)
 MILLISECOND = cython.declare(uint64_t, 1_000_000)
 # What an event of the epoll set is about: which seat, and which of its descriptors.
 RX = cython.declare(uint64_t, 0)
@@ -103,6 +106,7 @@ class Worker:
     seats: cython.pointer[cython.pointer[Seat]]
     room: uint32_t
     rota: Rota
+    home: Home
     poll: uint32_t
     wakeups: uint64_t
     _held: list[Any]
@@ -117,6 +121,8 @@ class Worker:
         self.seats = cython.NULL
         self.room = 0
         self.rota.first = cython.NULL
+        memset(cython.address(self.home), 0, cython.sizeof(Home))
+        self.home.cpu = -1
 
     def __init__(self, poll: int = 0) -> None:
         if self.epoll >= 0:
@@ -358,11 +364,15 @@ class Worker:
                     timeout = 0
                 else:
                     active = 0
+            if timeout < 0 and self.home.cpu >= 0:
+                timeout = IDLE
             ready = epoll_wait(self.epoll, events, 64, timeout)
             if ready > 0:
                 self.wakeups += 1
                 if self.poll:
                     active = now()
+            elif timeout >= IDLE:
+                leave(cython.address(self.home))
             told = False
             for i in range(ready):
                 if events[i].data.u64 == MESSAGES:
@@ -373,6 +383,7 @@ class Worker:
                 # After all events: a message may take a seat away that one of them was about.
                 with cython.gil:
                     self._take_messages()
+        leave(cython.address(self.home))
         for index in range(self.room):
             if self.seats[index] != cython.NULL:
                 drain(self.seats[index].endpoint, self.seats[index].hold)
@@ -428,7 +439,9 @@ class Worker:
 
     def _forward(self, seat: cython.pointer[Seat]) -> cython.void:
         """Moves one batch from a port to where its frames go."""
-        if receive(seat.endpoint, seat.slots):
+        got: uint32_t = receive(seat.endpoint, seat.slots)
+        settle(cython.address(self.home), got)
+        if got:
             reflect(seat, seat.slots)
             if seat.peer != cython.NULL:
                 deliver(seat.peer, seat.slots)

@@ -72,6 +72,9 @@ class Spec(ABC):
     bpfflash: bool = field(
         default=False, metadata=about(_ON, "Let a filter be loaded into the port while it is running.")
     )
+    timestamps: bool = field(
+        default=False, metadata=about(_ON, "Keep the time at which each frame was received, in nanoseconds.")
+    )
     netns: str | None = field(
         default=None, metadata=about(Namespace(), "The network namespace in which to open the transport.")
     )

@@ -37,6 +37,7 @@ class Opened:
         gso: the kinds of super-frame that may be sent, ``1 << gso_type`` for each.
         udp_gro: whether several datagrams may arrive in one piece.
         segment_limit: the longest packet that may leave with others in one message; 0 for none.
+        stamps: whether frames come with the time of their arrival.
         encapsulation: what stands in front of frames on a tunnel.
         ifname: the interface, by the name that the kernel gave.
         ifindex: its index, by which a new interface of the same name is told from it.
@@ -59,6 +60,7 @@ class Opened:
     gso: int = 0
     udp_gro: bool = False
     segment_limit: int = 0
+    stamps: bool = False
     encapsulation: Encapsulation | None = None
     ifname: str | None = None
     ifindex: int = 0

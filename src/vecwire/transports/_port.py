@@ -27,6 +27,7 @@ from vecwire.transports._filters import wanted
 from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
 from vecwire.transports._packet import interface_index
 from vecwire.transports._refusal import refusal
+from vecwire.transports._sockets import enable_timestamps
 from vecwire.transports._table import OPENERS
 from vecwire.transports._timer import Timer
 
@@ -101,6 +102,8 @@ class TransportPort:
         if opened.rx is None or opened.tx is None:
             self.channel.detach(-1 if opened.listener is None else opened.listener.fileno())
         else:
+            if self.spec.timestamps:
+                enable_timestamps(opened)
             self.channel.attach(
                 opened.rx.fileno(),
                 opened.tx.fileno(),
@@ -114,6 +117,7 @@ class TransportPort:
                 auxdata=opened.auxdata,
                 udp_gro=opened.udp_gro,
                 segment_limit=opened.segment_limit,
+                stamps=opened.stamps,
             )
         self._arm()
 
@@ -305,7 +309,7 @@ class TransportPort:
         Raises:
             ClosedError: if the port is closed.
             PortError: if a cable has claimed the port.
-            ValueError: if there is no frame ``first``.
+            ValueError: if there is no frame ``first``, or one was given a length that leaves its slot.
         """
         self._alive()
         if not 0 <= first <= len(batch):

@@ -1,11 +1,13 @@
-"""What all transports over sockets share: buffers sized for bursts of super-frames."""
+"""What all transports over sockets share: buffers sized for bursts of super-frames, and times of arrival."""
 
+import os
 import socket
 
 from vecwire.transports._opened import Opened
 
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
+SO_TIMESTAMPNS = 35
 #: Room for a few dozen super-frames, as the kernel accounts them.
 BUFFER = 4 * 1024 * 1024
 SIZES = (
@@ -26,3 +28,17 @@ def enlarge_buffers(made: socket.socket, opened: Opened) -> None:
             granted = made.getsockopt(socket.SOL_SOCKET, option) // 2
             if granted < BUFFER:
                 opened.refused[what] = f"{granted} octets of {BUFFER}: raise {sysctl} with sysctl -w"
+
+
+def enable_timestamps(opened: Opened) -> None:
+    """Has frames come with the time of their arrival: a socket's from the kernel, a tap's from its reader."""
+    if opened.rx is None:
+        return
+    if not opened.rx_tun:
+        with socket.socket(fileno=os.dup(opened.rx.fileno())) as receiver:
+            try:
+                receiver.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            except OSError as error:
+                opened.refuse("timestamps", error)
+                return
+    opened.stamps = True

@@ -225,7 +225,7 @@ def test_clear_and_fill_again() -> None:
     """A cleared batch holds nothing, and all of its room is there again."""
     batch = filled(depth=len(FRAMES))
     batch.clear()
-    assert (len(batch), octets(batch), list(batch.lengths), batch.starts) == (0, [], [], [])
+    assert (len(batch), octets(batch), list(batch.lengths), list(batch.starts)) == (0, [], [], [])
     batch.extend(FRAMES[::-1])
     assert octets(batch) == FRAMES[::-1]
 
@@ -311,16 +311,21 @@ def test_lengths_are_numbers_of_32_bits() -> None:
 
 
 def test_lengths_follow_the_frames() -> None:
-    """An array of lengths shows what the batch holds now, and cannot be written: the path believes it."""
+    """An array of lengths shows what the batch holds now."""
     batch = filled()
     lengths = np.asarray(batch.lengths)
     batch.clear()
     batch.append(FRAMES[4])
     assert lengths[0] == len(FRAMES[4])
-    assert not lengths.flags.writeable
-    with pytest.raises(TypeError, match="read-only"):
-        batch.lengths[0] = 2**32 - 1
     assert octets(batch) == [FRAMES[4]]
+
+
+def test_starts_cannot_be_written() -> None:
+    """Where frames begin is told and not taken: the path believes it."""
+    batch = filled()
+    assert not np.asarray(batch.starts).flags.writeable
+    with pytest.raises(TypeError, match="read-only"):
+        batch.starts[0] = 2**32 - 1
 
 
 def test_data_is_the_memory() -> None:
