@@ -26,6 +26,8 @@ LAYERS: dict[str, set[str]] = {
     "transports": {"errors", "wire", "spec", "bpf", "path", "port"},
     "keeper": {"errors", "wire", "spec", "path", "port", "transports"},
     "engine": {"errors", "wire", "spec", "path", "port", "transports", "keeper"},
+    "mirror": {"errors", "path", "transports", "engine"},
+    "trace": {"path", "transports", "engine"},
     "switch": {"errors", "wire", "spec", "path", "port", "transports", "engine"},
     "aio": {"errors", "wire", "path", "port"},
     "scapy": {"errors", "wire", "spec", "path", "port", "transports"},
@@ -34,7 +36,7 @@ LAYERS: dict[str, set[str]] = {
     "meter": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "service": {
         *("errors", "wire", "spec", "path", "port", "transports", "keeper", "engine"),
-        *("switch", "meter"),
+        *("mirror", "trace", "switch", "meter"),
     },
     "client": {"errors", "service"},
     "demo": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter", "probe"},
@@ -44,7 +46,18 @@ LAYERS: dict[str, set[str]] = {
         *("switch", "aio", "traffic", "probe", "meter", "service", "client", "demo", "bench"),
     },
     "__main__": {"cli"},
-    "__init__": {"errors", "wire", "spec", "path", "port", "transports", "engine", "switch"},
+    "__init__": {
+        "errors",
+        "wire",
+        "spec",
+        "path",
+        "port",
+        "transports",
+        "engine",
+        "mirror",
+        "trace",
+        "switch",
+    },
 }
 
 _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+cimport|cimport\s+([\w.]+))", re.MULTILINE)

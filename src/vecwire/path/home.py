@@ -3,12 +3,12 @@
 Theory of operation: a thread that sleeps and is woken thousands of times a second is put now here, now there
 by the scheduler. What it sends then waits in the queues of two processors, and arrives out of order; and what
 it has in its cache stays behind. So a thread through which much flows stays where it is for a while
-(sched_setaffinity(2)). Then it is free for some receptions, so that the scheduler may choose another place for
-it, and stays there.
+(sched_setaffinity(2)). Then it is free for some receptions, so that the scheduler may choose another place
+for it, and stays there.
 
 Much flows where frames come several at a time, in quick succession: single round trips are served soonest
-where the scheduler puts them. A thread that has nothing to do is free. So is one that may run on one processor
-only. Whoever changes its processors while it stays (taskset(1)) has the last word.
+where the scheduler puts them. A thread that has nothing to do is free. So is one that may run on one
+processor only. Whoever changes its processors while it stays (taskset(1)) has the last word.
 """
 
 import cython
@@ -26,8 +26,8 @@ from cython.cimports.vecwire.path.linux import (
 )
 from cython.cimports.vecwire.path.seat import now
 
-# Nanoseconds that it stays; and those that it is watched for at the most, until so many receptions are over or
-# so many frames have come.
+# Nanoseconds that it stays; and those that it is watched for at the most, until so many receptions are over
+# or so many frames have come.
 STAY = cython.declare(uint64_t, 20_000_000)
 SHORT = cython.declare(uint64_t, 4_000_000)
 RECEPTIONS = cython.declare(uint32_t, 32)

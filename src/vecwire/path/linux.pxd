@@ -53,6 +53,21 @@ cdef extern from * nogil:
     int sched_setaffinity(int thread, size_t size, const cpu_set_t* processors)
     int sched_getcpu()
 
+cdef extern from "<sys/timerfd.h>" nogil:
+    struct itimerspec:
+        timespec it_interval
+        timespec it_value
+    enum:
+        TFD_CLOEXEC
+        TFD_NONBLOCK
+        TFD_TIMER_ABSTIME
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec* new, itimerspec* old)
+
+cdef extern from "<sys/mman.h>" nogil:
+    enum:
+        MAP_NORESERVE
+
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
         void* iov_base

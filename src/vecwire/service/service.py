@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ from vecwire.engine import Engine
 from vecwire.errors import PortError, VecwireError
 from vecwire.keeper import Keeper
 from vecwire.service import edit
+from vecwire.service._watches import Watches
 from vecwire.service.config import Config, horizons, load, memberships
 from vecwire.service.plan import Plan, difference
 from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
@@ -73,6 +75,7 @@ class Service:
         self._cables: dict[str, Cable] = {}
         self._switches: dict[str, Switch] = {}
         self._homes: dict[str, int] = {}
+        self._watches = Watches()
         self._zeros: dict[str, PortStats] = {}
         self._change = threading.RLock()
         self._started = time.monotonic()
@@ -96,6 +99,7 @@ class Service:
             for engine in self._engines:
                 engine.stop()
             self._keeper.close()
+            self._watches.close(self._ports)
             for cable in self._cables.values():
                 cable.stop()
             for switch in self._switches.values():
@@ -114,13 +118,16 @@ class Service:
 
         Raises:
             UnsupportedError: if this user may not, or this host cannot, open a port; a new one then leaves
-                everything as it was, and one that changed keeps its old spec.
+                everything as it was, and one that changed keeps its old spec; where that is refused by now
+                too, it is taken out, and opened by the next reload that can.
             SpecError: if a filter expression is wrong; and so it is with that port.
             PortError: if there is no filter in a port's file; and so it is with that port.
         """
         with self._change:
             plan = difference(self._config, config)
             opened = self._open_new(plan, config)
+            for name in plan.unwatch:
+                self._watches.end(name, self._ports[name])
             for cable in plan.end_cables:
                 self._cables.pop(cable).stop()
                 del self._homes[f"cable {cable}"]
@@ -135,7 +142,9 @@ class Service:
             config, refused = self._open_changed(plan, config, opened)
             self._ports = {name: opened.get(name) or self._ports[name] for name in config.ports}
             self._horizons = horizons(config, self._horizons)
-            self._join(plan, config)
+            done = _without_refused(plan, config)
+            self._join(done, config)
+            self._treat(done, config)
             self._config = config
         if refused is not None:
             raise refused
@@ -166,12 +175,20 @@ class Service:
             try:
                 opened[name] = open_port(config.port(name).parsed, patient=True)
             except VecwireError as error:
-                logger.warning("%s: keeps its old spec: %s", name, error)
+                logger.warning("%s: is to keep its old spec: %s", name, error)
                 refused = error
-                old = config.port(name).model_copy(update={"spec": self._config.port(name).spec})
-                config = config.model_copy(update={"ports": {**config.ports, name: old}})
-                opened[name] = open_port(old.parsed, patient=True)
+                config = self._open_old(name, config, opened)
         return config, refused
+
+    def _open_old(self, name: str, config: Config, opened: dict[str, TransportPort]) -> Config:
+        """Opens a port as it was; where that is refused by now too, the service goes on without it."""
+        old = config.port(name).model_copy(update={"spec": self._config.port(name).spec})
+        try:
+            opened[name] = open_port(old.parsed, patient=True)
+        except VecwireError as error:
+            logger.error("%s: is taken out: %s", name, error)  # noqa: TRY400 # the error explains itself
+            return edit.without_port(config, name)
+        return config.model_copy(update={"ports": {**config.ports, name: old}})
 
     def _join(self, plan: Plan, config: Config) -> None:
         """Does the second half of a plan: what begins, and what goes on otherwise."""
@@ -200,6 +217,14 @@ class Service:
             self._cables[name] = Cable(first, second, engine=engine).start()
         self._switches = {name: self._switches[name] for name in config.switches}
         self._cables = {name: self._cables[name] for name in config.cables}
+
+    def _treat(self, plan: Plan, config: Config) -> None:
+        """Does what is to be done to the frames of ports, and has those watched that are to be."""
+        for name in plan.impair:
+            self._ports[name].impair(config.port(name).parsed.impairment)
+        for name in plan.watch:
+            engine = self._engines[self._homes[config.joined(name) or ""]]
+            self._watches.begin(name, config.port(name), self._ports, engine)
 
     def _settle(self, what: str) -> int:
         """Chooses the worker for a cable or a switch: the one with the fewest so far."""
@@ -394,6 +419,15 @@ class Service:
 
     def _switch(self, name: str) -> Switch:
         return _found(self._switches, name, "switch")
+
+
+def _without_refused(plan: Plan, config: Config) -> Plan:
+    """A plan without what cannot begin: a port could not be opened, and the configuration has it no more."""
+    return replace(
+        plan,
+        join=tuple(seat for seat in plan.join if seat.port in config.ports),
+        start_cables=tuple(name for name in plan.start_cables if name in config.cables),
+    )
 
 
 def _found(among: Mapping[str, T], name: str, what: str) -> T:
