@@ -31,7 +31,8 @@ from vecwire.transports._unshare import own_network
 RATES = (50_000, 100_000, 200_000, 300_000, 400_000, 500_000, 600_000, 800_000, 0)
 FRAME = (bytes.fromhex("0200000000bb0200000000aa") + struct.pack("!H", 0x88B5)).ljust(60, b"\0")
 SNIFF = """
-import sys, threading, signal
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 from scapy.all import AsyncSniffer, conf
 conf.sniff_promisc = False
 counted = 0
