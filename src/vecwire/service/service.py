@@ -427,6 +427,8 @@ def _without_refused(plan: Plan, config: Config) -> Plan:
         plan,
         join=tuple(seat for seat in plan.join if seat.port in config.ports),
         start_cables=tuple(name for name in plan.start_cables if name in config.cables),
+        impair=tuple(name for name in plan.impair if name in config.ports),
+        watch=tuple(name for name in plan.watch if name in config.ports),
     )
 
 
