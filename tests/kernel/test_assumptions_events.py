@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from peers.net import PREFIX, Namespace, wait_until
+from peers.frames import frame
+from peers.net import PREFIX, Namespace, veth, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,3 +136,16 @@ def test_an_overrun_netlink_socket_loses_news_until_it_is_empty(namespace: Names
         assert {kind for kind, _ in queued(heard)} <= {RTM_NEWROUTE}
         namespace.ip("route del 10.6.2.0/24 dev lo")
         assert len(queued(heard)) == 1
+
+
+def test_a_socket_in_an_epoll_set_is_woken_for_each_frame_that_it_sends(namespace: Namespace) -> None:
+    """Each frame that has left is one more event of room, though there was room all the time."""
+    veth((namespace, "left0"), (namespace, "right0"))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender, select.epoll() as watch:
+        sender.bind(("left0", 0))
+        watch.register(sender, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+        assert watch.poll(PATIENCE)
+        for number in range(3):
+            assert not watch.poll(0)
+            sender.send(frame(number))
+            assert watch.poll(PATIENCE) == [(sender.fileno(), select.EPOLLOUT)]

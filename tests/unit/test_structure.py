@@ -29,6 +29,7 @@ LAYERS: dict[str, set[str]] = {
     "switch": {"errors", "wire", "spec", "path", "port", "transports", "engine"},
     "aio": {"errors", "wire", "path", "port"},
     "scapy": {"errors", "wire", "spec", "path", "port", "transports"},
+    "traffic": {"errors", "wire", "spec", "path", "port", "transports"},
     "probe": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "meter": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "service": {
@@ -40,7 +41,7 @@ LAYERS: dict[str, set[str]] = {
     "bench": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "cli": {
         *("errors", "wire", "spec", "bpf", "pcap", "path", "port", "transports"),
-        *("switch", "aio", "probe", "meter", "service", "client", "demo", "bench"),
+        *("switch", "aio", "traffic", "probe", "meter", "service", "client", "demo", "bench"),
     },
     "__main__": {"cli"},
     "__init__": {"errors", "wire", "spec", "path", "port", "transports", "engine", "switch"},

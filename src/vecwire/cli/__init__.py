@@ -27,7 +27,7 @@ from vecwire.cli._output import print_error
 from vecwire.errors import PortError, VecwireError
 from vecwire.spec.text import nearest
 
-COMMANDS = ("cable", "switch", "run", "ctl", "top", "spec", "probe", "demo", "bench")
+COMMANDS = ("cable", "switch", "run", "ctl", "top", "spec", "probe", "demo", "bench", "blast", "sink")
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _HELP = """

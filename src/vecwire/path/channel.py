@@ -315,6 +315,40 @@ class Channel:
         self._sending = False
         return batch.conclude(slots, index) - first
 
+    def enter_send(self) -> bool:
+        """Keeps others from sending until ``leave_send``, for a loop that sends; False while it is seized.
+
+        Raises:
+            PortError: if a cable or a switch has claimed the port, or another thread sends through it.
+        """
+        if self.user is not None:
+            self.claim(None)
+        if self._sending:
+            raise in_use("sends through")
+        self._sending = not self._seized
+        return self._sending
+
+    def leave_send(self) -> None:
+        """Ends what ``enter_send`` began."""
+        self._sending = False
+
+    def enter_recv(self) -> bool:
+        """Keeps others from receiving until ``leave_recv``, for a loop; False while it is seized.
+
+        Raises:
+            PortError: if a cable or a switch has claimed the port, or another thread receives from it.
+        """
+        if self.user is not None:
+            self.claim(None)
+        if self._receiving:
+            raise in_use("receives from")
+        self._receiving = not self._seized
+        return self._receiving
+
+    def leave_recv(self) -> None:
+        """Ends what ``enter_recv`` began."""
+        self._receiving = False
+
     def flush(self) -> None:
         """Sends what is held of a frame that ``send`` has taken, as far as the kernel takes it now."""
         endpoint = cython.address(self.endpoint)

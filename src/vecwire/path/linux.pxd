@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from * nogil:
     void fence "__sync_synchronize"()
+    unsigned int leading_zeros "__builtin_clzll"(unsigned long long value)
 
 cdef extern from "<errno.h>" nogil:
     int errno
@@ -15,7 +16,42 @@ cdef extern from "<time.h>" nogil:
     enum:
         CLOCK_MONOTONIC
         CLOCK_REALTIME
+        TIMER_ABSTIME
     int clock_gettime(int clock, timespec* now)
+    int clock_nanosleep(int clock, int flags, const timespec* moment, timespec* left)
+
+cdef extern from "<sys/prctl.h>" nogil:
+    enum:
+        PR_GET_TIMERSLACK
+        PR_SET_TIMERSLACK
+    int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    enum:
+        POLLIN
+        POLLOUT
+    int poll(pollfd* watched, unsigned long count, int timeout)
+
+cdef extern from * nogil:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <sched.h>
+    """
+    ctypedef struct cpu_set_t:
+        pass
+    void CPU_ZERO(cpu_set_t* processors)
+    void CPU_SET(int processor, cpu_set_t* processors)
+    int CPU_ISSET(int processor, const cpu_set_t* processors)
+    int CPU_COUNT(const cpu_set_t* processors)
+    int sched_getaffinity(int thread, size_t size, cpu_set_t* processors)
+    int sched_setaffinity(int thread, size_t size, const cpu_set_t* processors)
+    int sched_getcpu()
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:

@@ -1,11 +1,13 @@
 from libc.stdint cimport uint32_t, uint64_t
 
+from vecwire.path.home cimport Home
 from vecwire.path.seat cimport Rota, Seat
 
 cdef class Worker:
     cdef Seat** seats
     cdef uint32_t room
     cdef Rota rota
+    cdef Home home
     cdef int epoll
     cdef int wake
     cdef bint stopping

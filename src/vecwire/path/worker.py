@@ -30,6 +30,7 @@ from cython.cimports.vecwire.path.bridge import Bridge
 from cython.cimports.vecwire.path.channel import Channel
 from cython.cimports.vecwire.path.forward import forward
 from cython.cimports.vecwire.path.hold import drain
+from cython.cimports.vecwire.path.home import Home, leave, settle
 from cython.cimports.vecwire.path.io import receive
 from cython.cimports.vecwire.path.linux import (
     EPOLL_CLOEXEC,
@@ -51,6 +52,8 @@ from cython.cimports.vecwire.path.plane import Plane
 from cython.cimports.vecwire.path.seat import Rota, Seat, deliver, judge, note, now, reflect, retry
 
 ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)
+# Milliseconds without anything to do after which the worker may run anywhere again.
+IDLE = cython.declare(cython.int, 100)
 MILLISECOND = cython.declare(uint64_t, 1_000_000)
 # What an event of the epoll set is about: which seat, and which of its descriptors.
 RX = cython.declare(uint64_t, 0)
@@ -73,6 +76,7 @@ class Worker:
     seats: cython.pointer[cython.pointer[Seat]]
     room: uint32_t
     rota: Rota
+    home: Home
     poll: uint32_t
     wakeups: uint64_t
     _held: list[Any]
@@ -86,6 +90,8 @@ class Worker:
         self.seats = cython.NULL
         self.room = 0
         self.rota.first = cython.NULL
+        memset(cython.address(self.home), 0, cython.sizeof(Home))
+        self.home.cpu = -1
 
     def __init__(self, poll: int = 0) -> None:
         if self.epoll >= 0:
@@ -312,11 +318,15 @@ class Worker:
                     timeout = 0
                 else:
                     active = 0
+            if timeout < 0 and self.home.cpu >= 0:
+                timeout = IDLE
             ready = epoll_wait(self.epoll, events, 64, timeout)
             if ready > 0:
                 self.wakeups += 1
                 if self.poll:
                     active = now()
+            elif timeout >= IDLE:
+                leave(cython.address(self.home))
             told = False
             for i in range(ready):
                 if events[i].data.u64 == MESSAGES:
@@ -327,6 +337,7 @@ class Worker:
                 # After all events: a message may take a seat away that one of them was about.
                 with cython.gil:
                     self._take_messages()
+        leave(cython.address(self.home))
         for index in range(self.room):
             if self.seats[index] != cython.NULL:
                 drain(self.seats[index].endpoint, self.seats[index].hold)
@@ -368,7 +379,9 @@ class Worker:
 
     def _forward(self, seat: cython.pointer[Seat]) -> cython.void:
         """Moves one batch from a port to where its frames go."""
-        if receive(seat.endpoint, seat.slots):
+        got: uint32_t = receive(seat.endpoint, seat.slots)
+        settle(cython.address(self.home), got)
+        if got:
             reflect(seat, seat.slots)
             if seat.peer != cython.NULL:
                 deliver(seat.peer, seat.slots)

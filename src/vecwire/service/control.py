@@ -263,7 +263,8 @@ def listen(path: Path, owner: int | None = None) -> socket.socket:
             finally:
                 os.umask(before)
             if owner is not None:
-                os.chown(path, owner, -1)
+                # Whoever the directory belongs to may have put a link there meanwhile.
+                os.chown(path, owner, -1, follow_symlinks=False)
             listener.listen(_BACKLOG)
     except PortError:
         listener.close()
@@ -284,7 +285,7 @@ def _make(folder: Path, owner: int | None) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o755)
         if owner is not None:
-            os.chown(folder, owner, -1)
+            os.chown(folder, owner, -1, follow_symlinks=False)
 
 
 @contextlib.contextmanager

@@ -168,6 +168,9 @@ class _Process:
             await asyncio.to_thread(service.reload)
         except VecwireError as error:
             logger.error("not reloaded: %s", error)  # noqa: TRY400 # the error explains itself
+        except Exception:
+            # Such as no memory: systemd is to be told the end of it all the same.
+            logger.exception("not reloaded")
         self._notifier.ready(_status(service))
 
     async def _feed(self, service: Service, interval: float) -> None:

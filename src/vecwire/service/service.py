@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -114,7 +115,8 @@ class Service:
 
         Raises:
             UnsupportedError: if this user may not, or this host cannot, open a port; a new one then leaves
-                everything as it was, and one that changed keeps its old spec.
+                everything as it was, and one that changed keeps its old spec; where that is refused by now
+                too, it is taken out, and opened by the next reload that can.
             SpecError: if a filter expression is wrong; and so it is with that port.
             PortError: if there is no filter in a port's file; and so it is with that port.
         """
@@ -135,7 +137,7 @@ class Service:
             config, refused = self._open_changed(plan, config, opened)
             self._ports = {name: opened.get(name) or self._ports[name] for name in config.ports}
             self._horizons = horizons(config, self._horizons)
-            self._join(plan, config)
+            self._join(_without_refused(plan, config), config)
             self._config = config
         if refused is not None:
             raise refused
@@ -166,12 +168,20 @@ class Service:
             try:
                 opened[name] = open_port(config.port(name).parsed, patient=True)
             except VecwireError as error:
-                logger.warning("%s: keeps its old spec: %s", name, error)
+                logger.warning("%s: is to keep its old spec: %s", name, error)
                 refused = error
-                old = config.port(name).model_copy(update={"spec": self._config.port(name).spec})
-                config = config.model_copy(update={"ports": {**config.ports, name: old}})
-                opened[name] = open_port(old.parsed, patient=True)
+                config = self._open_old(name, config, opened)
         return config, refused
+
+    def _open_old(self, name: str, config: Config, opened: dict[str, TransportPort]) -> Config:
+        """Opens a port as it was; where that is refused by now too, the service goes on without it."""
+        old = config.port(name).model_copy(update={"spec": self._config.port(name).spec})
+        try:
+            opened[name] = open_port(old.parsed, patient=True)
+        except VecwireError as error:
+            logger.error("%s: is taken out: %s", name, error)  # noqa: TRY400 # the error explains itself
+            return edit.without_port(config, name)
+        return config.model_copy(update={"ports": {**config.ports, name: old}})
 
     def _join(self, plan: Plan, config: Config) -> None:
         """Does the second half of a plan: what begins, and what goes on otherwise."""
@@ -394,6 +404,15 @@ class Service:
 
     def _switch(self, name: str) -> Switch:
         return _found(self._switches, name, "switch")
+
+
+def _without_refused(plan: Plan, config: Config) -> Plan:
+    """A plan without what cannot begin: a port could not be opened, and the configuration has it no more."""
+    return replace(
+        plan,
+        join=tuple(seat for seat in plan.join if seat.port in config.ports),
+        start_cables=tuple(name for name in plan.start_cables if name in config.cables),
+    )
 
 
 def _found(among: Mapping[str, T], name: str, what: str) -> T:

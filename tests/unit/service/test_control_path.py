@@ -14,7 +14,7 @@ import pytest
 from peers.controlled import Fake, Peer, Server, serving
 from peers.net import open_descriptors, wait_until
 from vecwire.errors import PortError
-from vecwire.service.control import Control
+from vecwire.service.control import Control, listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,3 +130,24 @@ def test_an_answer_under_way_goes_out_at_the_end(fake: Fake, path: Path) -> None
         stopping.result(30)
         assert peer.read()["result"]["added"] == ["guest2"]
         assert peer.read() is None
+
+
+def test_the_path_is_given_to_its_owner_and_not_what_it_leads_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose the directory is may put a link at the path before the path is handed over."""
+    secret = path.parent.parent / "secret"
+    secret.touch()
+    hand_over = os.chown
+
+    def exchange_first(what: Path, user: int, group: int, **how: bool) -> None:
+        if what == path:
+            path.unlink()
+            path.symlink_to(secret)
+        hand_over(what, user, group, **how)
+
+    before = secret.lstat().st_ctime_ns
+    monkeypatch.setattr(os, "chown", exchange_first)
+    listen(path, os.geteuid()).close()
+    assert path.is_symlink()
+    assert secret.lstat().st_ctime_ns == before
