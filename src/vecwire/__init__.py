@@ -7,10 +7,12 @@
 
 from vecwire.engine import Engine
 from vecwire.errors import ClosedError, PortError, SpecError, UnsupportedError, VecwireError
+from vecwire.mirror import Mirror
 from vecwire.path.batch import Batch
 from vecwire.port import Port, PortInfo, PortStats
-from vecwire.spec import Spec, parse
+from vecwire.spec import Impairment, Spec, parse
 from vecwire.switch import Cable, Membership, Station, Switch
+from vecwire.trace import Trace
 from vecwire.transports import open_port as open  # noqa: A004  (vecwire.open is the name that users type)
 from vecwire.wire.vnet import Vnet
 
@@ -19,7 +21,9 @@ __all__ = [
     "Cable",
     "ClosedError",
     "Engine",
+    "Impairment",
     "Membership",
+    "Mirror",
     "Port",
     "PortError",
     "PortInfo",
@@ -28,6 +32,7 @@ __all__ = [
     "SpecError",
     "Station",
     "Switch",
+    "Trace",
     "UnsupportedError",
     "VecwireError",
     "Vnet",

@@ -17,7 +17,7 @@ from vecwire.errors import ClosedError, PortError
 from vecwire.keeper import Keeper
 from vecwire.path.batch import Batch
 from vecwire.path.channel import Channel
-from vecwire.path.worker import Worker
+from vecwire.path.worker import FOR_CAPTURE, Worker
 from vecwire.transports import TransportPort
 from vecwire.transports._descriptor import Descriptor
 
@@ -158,6 +158,7 @@ class Engine:
         if port.closed:
             raise ClosedError(f"the port {port.spec} was joined after it was closed")
         port.channel.claim(owner)
+        port.quietly = self.do
 
     def seat(self, port: TransportPort) -> int:
         """Gives a port that is claimed a seat; inside ``do``."""
@@ -188,6 +189,8 @@ class Engine:
 
         self.do(leave)
         self._keeper.forget(port)
+        if port.channel.user is owner:
+            port.quietly = None
         port.channel.release(owner)
 
     def _lost(self, index: int) -> None:
@@ -200,7 +203,7 @@ class Engine:
         elif index in self._captures:
             capture = self._captures[index]
             # Not now: the worker is looking at that very seat.
-            self._worker.post(lambda: self._end_captures(lambda captured: captured is capture.port))
+            self._worker.post(lambda: self.end_capture(capture.port, purpose=capture.purpose))
 
     def _back(self, port: TransportPort) -> None:
         """Called by the keeper once a port is back."""
@@ -214,11 +217,12 @@ class Engine:
 
     # Captures.
 
-    def capture(self, port: TransportPort) -> int:
+    def capture(self, port: TransportPort, *, purpose: int = FOR_CAPTURE) -> int:
         """Has every frame that a port receives or sends copied to a SEQPACKET socket, one record a frame.
 
         Super-frames are copied as segments, with their checksums. What the reader is too slow for is not
         copied; the port is not slowed down. It ends when the reader closes its end, or with the port.
+        There is one for each purpose: people's, and the log's (``vecwire.path.worker.FOR_TRACE``).
 
         Returns:
             The reader's descriptor, which is the caller's to close.
@@ -229,12 +233,12 @@ class Engine:
 
         def begin() -> int:
             index = self.seat_of(port)
-            if any(capture.port is port for capture in self._captures.values()):
+            if any((each.port, each.purpose) == (port, purpose) for each in self._captures.values()):
                 raise PortError(f"the port {port.spec} is captured already", remedy="end that capture first")
-            capture = _Capture(port)
+            capture = _Capture(port, purpose)
             try:
                 sink = self._worker.seat(capture.channel, lambda: Batch(1, 2048), "capture")
-                self._worker.mirror(index, sink)
+                self._worker.mirror(index, sink, purpose)
             except BaseException:
                 capture.close()
                 raise
@@ -243,9 +247,15 @@ class Engine:
 
         return self.do(begin)
 
-    def end_capture(self, port: TransportPort) -> None:
-        """Ends the capture of a port, if there is one."""
-        self.do(lambda: self._end_captures(lambda captured: captured is port))
+    def end_capture(self, port: TransportPort, *, purpose: int = FOR_CAPTURE) -> None:
+        """Ends the capture of a port, if there is one for that purpose."""
+
+        def end() -> None:
+            for sink, capture in list(self._captures.items()):
+                if (capture.port, capture.purpose) == (port, purpose):
+                    self._drop_capture(sink)
+
+        self.do(end)
 
     def _end_captures(self, which: Callable[[TransportPort], bool]) -> None:
         for sink, capture in list(self._captures.items()):
@@ -276,8 +286,9 @@ class Engine:
 class _Capture:
     """The two ends of a capture: the channel that frames are copied to, and the reader's descriptor."""
 
-    def __init__(self, port: TransportPort) -> None:
+    def __init__(self, port: TransportPort, purpose: int) -> None:
         self.port = port
+        self.purpose = purpose
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         with ours, theirs:
             ours.setblocking(False)

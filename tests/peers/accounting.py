@@ -23,6 +23,7 @@ def accounted(stats: PortStats) -> int:
         + stats.tx_split
         - stats.tx_joined
         + stats.tx_merged
+        - stats.tx_duplicated
     )
 
 
@@ -36,4 +37,6 @@ def cable(a: TransportPort, b: TransportPort, *, poll: int = 0) -> Iterator[vecw
         offered = (source.stats - before[source]).rx_frames
         passed = sink.stats - before[sink]
         moved = {name: value for name, value in passed.counters.items() if value}
-        assert offered == accounted(passed) + sink.channel.held, f"{sink.spec}: {offered} in, {moved}"
+        assert offered == accounted(passed) + sink.channel.held + sink.channel.late, (
+            f"{sink.spec}: {offered} in, {moved}"
+        )

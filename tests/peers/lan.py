@@ -178,7 +178,7 @@ def balanced(ports: Sequence[TransportPort]) -> Iterator[None]:
     yield
     since = {port: port.stats - before[port] if port in before else port.stats for port in ports}
     given = sum(map(passed_on, since.values()))
-    taken = sum(accounted(stats) + port.channel.held for port, stats in since.items())
+    taken = sum(accounted(stats) + port.channel.held + port.channel.late for port, stats in since.items())
     moved = {
         str(port.spec): {name: count for name, count in stats.counters.items() if count}
         for port, stats in since.items()

@@ -27,7 +27,10 @@ from vecwire.cli._output import print_error
 from vecwire.errors import PortError, VecwireError
 from vecwire.spec.text import nearest
 
-COMMANDS = ("cable", "switch", "run", "ctl", "top", "spec", "probe", "demo", "bench", "blast", "sink")
+COMMANDS = (
+    *("cable", "switch", "run", "ctl", "top", "dump", "replay", "blast", "sink"),
+    *("spec", "probe", "demo", "bench"),
+)
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _HELP = """

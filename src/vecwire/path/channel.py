@@ -11,12 +11,15 @@ import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
-from cython.cimports.vecwire.path.batch import Batch
+from cython.cimports.vecwire.path.batch import Batch, Slots
 from cython.cimports.vecwire.path.hold import Hold, drain, keep
+from cython.cimports.vecwire.path.impair import impede, release
+from cython.cimports.vecwire.path.impairer import Impairer
 from cython.cimports.vecwire.path.io import CONTROL_OUT, MOST_JOINED, SCRATCH, Endpoint, receive
 from cython.cimports.vecwire.path.linux import fence, iovec, mmsghdr
+from cython.cimports.vecwire.path.seat import now
 from cython.cimports.vecwire.path.send import transmit
-from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED, RX_CALLS
+from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED, RX_CALLS, TX_DOWN
 from cython.cimports.vecwire.wire.encap import Encapsulation
 from cython.cimports.vecwire.wire.filter import Filter
 
@@ -24,6 +27,8 @@ from vecwire.errors import PortError
 from vecwire.wire.counters import NAMES
 
 NO_PEER = errnos.EBADF
+#: After every time.
+EVER = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 #: Packets that an outbox holds at the least, and octets of headers that it has for each on average.
 LEAST_PACKETS = 512
 SCRATCH_A_PACKET = 128
@@ -40,6 +45,7 @@ class Channel:
 
     endpoint: Endpoint
     hold: Hold
+    impairer: Impairer
     _held: Batch
     _encapsulation: Encapsulation
     _program: Filter
@@ -62,6 +68,7 @@ class Channel:
         endpoint.vec = vec
         self._held = Batch(depth)
         self.hold.slots = cython.address(self._held.slots)
+        self.impairer = Impairer()
         box = cython.address(endpoint.outbox)
         # Whatever the depth is, there is room for some super-frames' worth of segments in one call.
         room: cython.size_t = max(depth, LEAST_PACKETS)
@@ -243,6 +250,22 @@ class Channel:
         return {NAMES[i]: self.endpoint.counters[i] for i in range(COUNTERS)}
 
     @property
+    def late(self) -> int:
+        """How many frames are delayed."""
+        return self.impairer.impair.count
+
+    def settle(self) -> None:
+        """Sends all that is delayed, due or not, as far as the kernel takes it; drops and counts the rest."""
+        impair = cython.address(self.impairer.impair)
+        endpoint = cython.address(self.endpoint)
+        with cython.nogil:
+            release(impair, endpoint, cython.address(self.hold), EVER, 0)
+
+    def forget(self) -> None:
+        """Drops all that is delayed, and counts it."""
+        self.endpoint.counters[TX_DOWN] += self.impairer.forget()
+
+    @property
     def busy(self) -> bool:
         """Whether a call of ``recv`` or ``send`` is moving frames now, in another thread."""
         return self._receiving or self._sending
@@ -306,7 +329,9 @@ class Channel:
         self._sending = True
         with cython.nogil:
             endpoint.blocked = 0
-            if not hold.count or drain(endpoint, hold):
+            if self.impairer.impair.on:
+                index = self._impede(slots, start)
+            elif not hold.count or drain(endpoint, hold):
                 index = transmit(endpoint, slots, start, slots.count)
                 # Where some segments of a frame have left, the rest of it follows from a copy.
                 if index < slots.count and slots.progress[index] and keep(endpoint, hold, slots, index):
@@ -349,15 +374,33 @@ class Channel:
         """Ends what ``enter_recv`` began."""
         self._receiving = False
 
-    def flush(self) -> None:
-        """Sends what is held of a frame that ``send`` has taken, as far as the kernel takes it now."""
+    def _impede(self, slots: cython.pointer[Slots], start: uint32_t) -> uint32_t:
+        """Sends frames from ``start`` on through what impairs them; the first that is not done with."""
         endpoint = cython.address(self.endpoint)
         hold = cython.address(self.hold)
-        if not hold.count or self._sending or self._seized or self.user is not None:
+        end: uint32_t
+        while start < slots.count and not endpoint.lost:
+            # As many as can be held if the kernel takes none of them: what must wait stays the caller's.
+            if hold.count and not drain(endpoint, hold):
+                break
+            end = min(slots.count, start + hold.slots.depth)
+            impede(cython.address(self.impairer.impair), endpoint, hold, slots, start, end, now())
+            start = end
+        return start
+
+    def flush(self) -> None:
+        """Sends what ``send`` has taken and is held, or delayed and due, as far as the kernel takes it."""
+        endpoint = cython.address(self.endpoint)
+        hold = cython.address(self.hold)
+        impair = cython.address(self.impairer.impair)
+        if not hold.count and not impair.count:
+            return
+        if self._sending or self._seized or self.user is not None:
             return
         self._sending = True
         with cython.nogil:
-            drain(endpoint, hold)
+            if drain(endpoint, hold) and impair.count:
+                release(impair, endpoint, hold, now(), 0)
         self._sending = False
 
 

@@ -53,6 +53,21 @@ cdef extern from * nogil:
     int sched_setaffinity(int thread, size_t size, const cpu_set_t* processors)
     int sched_getcpu()
 
+cdef extern from "<sys/timerfd.h>" nogil:
+    struct itimerspec:
+        timespec it_interval
+        timespec it_value
+    enum:
+        TFD_CLOEXEC
+        TFD_NONBLOCK
+        TFD_TIMER_ABSTIME
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec* new, itimerspec* old)
+
+cdef extern from "<sys/mman.h>" nogil:
+    enum:
+        MAP_NORESERVE
+
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
         void* iov_base
@@ -110,8 +125,32 @@ cdef extern from "<linux/if_packet.h>" nogil:
         uint16_t tp_net
         uint16_t tp_vlan_tci
         uint16_t tp_vlan_tpid
+    struct tpacket_hdr_variant1:
+        uint32_t tp_rxhash
+        uint32_t tp_vlan_tci
+        uint16_t tp_vlan_tpid
+    struct tpacket3_hdr:
+        uint32_t tp_next_offset
+        uint32_t tp_sec
+        uint32_t tp_nsec
+        uint32_t tp_snaplen
+        uint32_t tp_len
+        uint32_t tp_status
+        uint16_t tp_mac
+        uint16_t tp_net
+        tpacket_hdr_variant1 hv1
+    struct tpacket_hdr_v1:
+        uint32_t block_status
+        uint32_t num_pkts
+        uint32_t offset_to_first_pkt
+    union tpacket_bd_header_u:
+        tpacket_hdr_v1 bh1
+    struct tpacket_block_desc:
+        tpacket_bd_header_u hdr
     enum:
         PACKET_AUXDATA
+        TP_STATUS_KERNEL
+        TP_STATUS_USER
         TP_STATUS_VLAN_VALID
         TP_STATUS_VLAN_TPID_VALID
 

@@ -2,7 +2,15 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vecwire.path.slots cimport Slots
 from vecwire.path.hold cimport Hold
+from vecwire.path.impair cimport Impair
 from vecwire.path.io cimport Endpoint
+
+cdef enum:
+    # What copies of frames are made for: a capture, another port, a log.
+    CAPTURE
+    MIRROR
+    TRACE
+    MIRRORS
 
 cdef struct Seat
 
@@ -17,12 +25,14 @@ cdef struct Seat:
     # Where its frames are received: shared by all seats of a worker whose batches have one shape.
     Slots* slots
     Hold* hold
+    # What is done on purpose to frames that leave here.
+    Impair* impair
     # Where its frames go: to another seat, to a bridge (struct Bridge, by its number there), or nowhere.
     Seat* peer
     void* bridge
     uint32_t number
-    # Another seat that gets a copy of every frame received or sent here, or none.
-    Seat* mirror
+    # Other seats that get a copy of every frame received or sent here, one for each purpose, or none.
+    Seat* mirrors[MIRRORS]
     # The rota, what comes after this seat on it, and whether it is on it.
     Rota* rota
     Seat* following

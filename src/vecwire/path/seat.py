@@ -10,8 +10,9 @@ import errno as errnos
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.vecwire.path.hold import drain, offer
+from cython.cimports.vecwire.path.impair import impede
 from cython.cimports.vecwire.path.linux import CLOCK_MONOTONIC, clock_gettime, timespec
-from cython.cimports.vecwire.path.seat import Seat
+from cython.cimports.vecwire.path.seat import MIRRORS, Seat
 from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire.counters import LOST, RX_ERRORS, TX_DOWN, TX_UNREACHABLE, UNREACHABLE
 
@@ -32,8 +33,8 @@ def now() -> uint64_t:
 
 
 def note(seat: cython.pointer[Seat]) -> cython.void:
-    """Puts a seat on the rota, where it holds frames or is lost."""
-    if not seat.listed and (seat.hold.count or seat.endpoint.lost):
+    """Puts a seat on the rota, where frames wait in it or it is lost."""
+    if not seat.listed and (seat.hold.count or seat.impair.count or seat.endpoint.lost):
         seat.listed = True
         seat.following = seat.rota.first
         seat.rota.first = seat
@@ -45,7 +46,11 @@ def note(seat: cython.pointer[Seat]) -> cython.void:
 def send_out(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython.void:
     """Offers frames to a seat's port; the table of frames can be offered again afterwards."""
     index: uint32_t
-    offer(seat.endpoint, seat.hold, slots)
+    if seat.impair.on:
+        impede(seat.impair, seat.endpoint, seat.hold, slots, 0, slots.count, now())
+        note(seat)
+    else:
+        offer(seat.endpoint, seat.hold, slots)
     if seat.hold.count or seat.endpoint.lost or seat.endpoint.blocked:
         # What was begun goes on from the copy that is held.
         for index in range(slots.count):
@@ -55,8 +60,10 @@ def send_out(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython
 
 def reflect(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython.void:
     """Gives a copy of frames to whoever watches the seat's port."""
-    if seat.mirror != cython.NULL and slots.count:
-        send_out(seat.mirror, slots)
+    purpose: uint32_t
+    for purpose in range(MIRRORS):
+        if seat.mirrors[purpose] != cython.NULL and slots.count:
+            send_out(seat.mirrors[purpose], slots)
 
 
 def deliver(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython.void:

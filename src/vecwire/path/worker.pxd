@@ -10,6 +10,9 @@ cdef class Worker:
     cdef Home home
     cdef int epoll
     cdef int wake
+    # Tells that a frame that was delayed is due, and for when it is set.
+    cdef int timer
+    cdef uint64_t due
     cdef bint stopping
     cdef uint32_t poll
     cdef readonly uint64_t wakeups
@@ -20,6 +23,7 @@ cdef class Worker:
     cdef object _lost
     cdef int _run(self) except -1 nogil
     cdef int _timeout(self) noexcept nogil
+    cdef void _set_timer(self, uint64_t due) noexcept nogil
     cdef void _dispatch(self, uint64_t key, uint32_t flags) noexcept nogil
     cdef void _forward(self, Seat* seat) noexcept nogil
     cdef void _watch(self, Seat* seat) noexcept nogil

@@ -12,7 +12,8 @@ calls, with the GIL, between two rounds. So nothing that the hot path reads is e
 there is no lock. The methods that change seats are for messages, or for when ``run`` is not running.
 
 A port whose peer or interface is gone leaves the epoll set, and the owner is told so, once; when it has
-brought the port back, it sends a message that says so. Idle, the worker sleeps without a timer.
+brought the port back, it sends a message that says so. Idle, the worker sleeps without a timer; while frames
+are delayed on purpose, a timer tells when the next one is due, to the nanosecond that the kernel gives.
 """
 
 import errno as errnos
@@ -31,8 +32,10 @@ from cython.cimports.vecwire.path.channel import Channel
 from cython.cimports.vecwire.path.forward import forward
 from cython.cimports.vecwire.path.hold import drain
 from cython.cimports.vecwire.path.home import Home, leave, settle
+from cython.cimports.vecwire.path.impair import release
 from cython.cimports.vecwire.path.io import receive
 from cython.cimports.vecwire.path.linux import (
+    CLOCK_MONOTONIC,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
     EPOLL_CTL_DEL,
@@ -41,16 +44,39 @@ from cython.cimports.vecwire.path.linux import (
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
+    TFD_CLOEXEC,
+    TFD_NONBLOCK,
+    TFD_TIMER_ABSTIME,
     epoll_create1,
     epoll_ctl,
     epoll_event,
     epoll_wait,
     errno,
+    itimerspec,
     read,
+    timerfd_create,
+    timerfd_settime,
 )
 from cython.cimports.vecwire.path.plane import Plane
-from cython.cimports.vecwire.path.seat import Rota, Seat, deliver, judge, note, now, reflect, retry
+from cython.cimports.vecwire.path.seat import (
+    CAPTURE,
+    MIRROR,
+    MIRRORS,
+    TRACE,
+    Rota,
+    Seat,
+    deliver,
+    judge,
+    note,
+    now,
+    reflect,
+    retry,
+)
 
+#: What the copies of frames are made for that ``Worker.mirror`` asks for.
+FOR_CAPTURE: int = CAPTURE
+FOR_MIRROR: int = MIRROR
+FOR_TRACE: int = TRACE
 ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)
 # Milliseconds without anything to do after which the worker may run anywhere again.
 IDLE = cython.declare(cython.int, 100)
@@ -60,6 +86,10 @@ RX = cython.declare(uint64_t, 0)
 TX = cython.declare(uint64_t, 1)
 ROLES = cython.declare(uint64_t, 2)
 MESSAGES = cython.declare(uint64_t, 0xFFFFFFFF)
+TIMER = cython.declare(uint64_t, 0xFFFFFFFE)
+#: Goes of delayed frames that a seat sends before others have their turn.
+ROUNDS = cython.declare(uint32_t, 4)
+SECOND = cython.declare(uint64_t, 1_000_000_000)
 
 
 @cython.cclass
@@ -87,6 +117,7 @@ class Worker:
     def __cinit__(self) -> None:
         self.epoll = -1
         self.wake = -1
+        self.timer = -1
         self.seats = cython.NULL
         self.room = 0
         self.rota.first = cython.NULL
@@ -109,6 +140,12 @@ class Worker:
         event.data.u64 = MESSAGES
         if epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.wake, cython.address(event)) < 0:
             raise OSError(errno, os.strerror(errno))
+        self.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)
+        if self.timer < 0:
+            raise OSError(errno, os.strerror(errno))
+        event.data.u64 = TIMER
+        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.timer, cython.address(event)) < 0:
+            raise OSError(errno, os.strerror(errno))
 
     def __dealloc__(self) -> None:
         index: uint32_t
@@ -119,6 +156,8 @@ class Worker:
             os.close(self.epoll)
         if self.wake >= 0:
             os.close(self.wake)
+        if self.timer >= 0:
+            os.close(self.timer)
 
     # Who sits where: for messages, or while ``run`` is not running.
 
@@ -155,6 +194,7 @@ class Worker:
         seat.index = index
         seat.endpoint = cython.address(channel.endpoint)
         seat.hold = cython.address(channel.hold)
+        seat.impair = cython.address(channel.impairer.impair)
         seat.slots = cython.address(shared.slots)
         seat.rota = cython.address(self.rota)
         seat.rx_watched = -1
@@ -164,11 +204,8 @@ class Worker:
             self._held.append(None)
         self._held[index] = [channel, shared]
         self._watch(seat)
-        if seat.endpoint.lost:
-            # It is on the rota from the beginning, so that its owner is told.
-            seat.listed = True
-            seat.following = self.rota.first
-            self.rota.first = seat
+        # It is on the rota from the beginning where it is lost, so that its owner is told.
+        note(seat)
         return index
 
     def unseat(self, index: int) -> None:
@@ -178,6 +215,7 @@ class Worker:
             IndexError: if nobody sits there.
         """
         other: uint32_t
+        purpose: uint32_t
         gone = self._seat(index)
         for other in range(self.room):
             seat = self.seats[other]
@@ -185,8 +223,9 @@ class Worker:
                 continue
             if seat.peer == gone:
                 seat.peer = cython.NULL
-            if seat.mirror == gone:
-                seat.mirror = cython.NULL
+            for purpose in range(MIRRORS):
+                if seat.mirrors[purpose] == gone:
+                    seat.mirrors[purpose] = cython.NULL
             if seat.following == gone:
                 seat.following = gone.following
         if self.rota.first == gone:
@@ -242,14 +281,21 @@ class Worker:
         held.append(bridge)
         return seat.number
 
-    def mirror(self, index: int, sink: int | None) -> None:
+    def mirror(self, index: int, sink: int | None, purpose: int = FOR_CAPTURE) -> None:
         """Gives a copy of every frame received or sent at a seat to the seat ``sink``; None ends that.
 
+        Args:
+            index: the seat.
+            sink: another seat.
+            purpose: ``FOR_CAPTURE``, ``FOR_MIRROR`` or ``FOR_TRACE``: there is one copy for each.
+
         Raises:
-            IndexError: if nobody sits there.
+            IndexError: if nobody sits there, or there is no such purpose.
         """
         seat = self._seat(index)
-        seat.mirror = cython.NULL if sink is None else self._seat(sink)
+        if not 0 <= purpose < MIRRORS:
+            raise IndexError(f"there is no purpose {purpose}")
+        seat.mirrors[cython.cast(uint32_t, purpose)] = cython.NULL if sink is None else self._seat(sink)
 
     def revive(self, index: int) -> None:
         """Uses a seat's channel again, which its owner has brought back.
@@ -331,7 +377,7 @@ class Worker:
             for i in range(ready):
                 if events[i].data.u64 == MESSAGES:
                     told = True
-                else:
+                elif events[i].data.u64 != TIMER:
                     self._dispatch(events[i].data.u64, events[i].events)
             if told:
                 # After all events: a message may take a seat away that one of them was about.
@@ -356,6 +402,7 @@ class Worker:
         timeout: cython.int = -1
         moment: uint64_t = 0
         wait: uint64_t
+        due: uint64_t = 0
         seat = self.rota.first
         while seat != cython.NULL:
             if seat.retries:
@@ -364,8 +411,21 @@ class Worker:
                 wait = (seat.retry_at - moment) // MILLISECOND + 1 if seat.retry_at > moment else 0
                 if timeout < 0 or wait < cython.cast(uint64_t, timeout):
                     timeout = cython.cast(cython.int, wait)
+            if seat.impair.count and (not due or seat.impair.heap[0].due < due):
+                due = seat.impair.heap[0].due
             seat = seat.following
+        if due != self.due:
+            self._set_timer(due)
         return timeout
+
+    def _set_timer(self, due: uint64_t) -> cython.void:
+        """Has the timer tell of the next delayed frame, in nanoseconds of the monotonic clock; 0 for none."""
+        times: itimerspec
+        memset(cython.address(times), 0, cython.sizeof(itimerspec))
+        times.it_value.tv_sec = due // SECOND
+        times.it_value.tv_nsec = due % SECOND
+        timerfd_settime(self.timer, TFD_TIMER_ABSTIME, cython.address(times), cython.NULL)
+        self.due = due
 
     def _dispatch(self, key: uint64_t, flags: uint32_t) -> cython.void:
         """Does what an event of a descriptor asks for."""
@@ -396,7 +456,7 @@ class Worker:
         while before[0] != cython.NULL:
             seat = before[0]
             self._see_to(seat)
-            if seat.hold.count == 0 and not seat.endpoint.lost:
+            if seat.hold.count == 0 and seat.impair.count == 0 and not seat.endpoint.lost:
                 before[0] = seat.following
                 seat.listed = False
             else:
@@ -404,6 +464,8 @@ class Worker:
 
     def _see_to(self, seat: cython.pointer[Seat]) -> cython.void:
         """Room to send, another try, or word to the owner that the port is lost."""
+        if seat.impair.count and seat.impair.heap[0].due <= now():
+            release(seat.impair, seat.endpoint, seat.hold, now(), ROUNDS)
         if seat.retries:
             retry(seat)
         if seat.endpoint.lost and not seat.ailing:

@@ -52,7 +52,7 @@ class ContradictionError(ValueError):
 
 def contradictions(config: "Config") -> list[Finding]:
     """Returns everything in which a file contradicts itself."""
-    checks = (_members, _places, _vlans, _in_cables, _bounds, _endpoints)
+    checks = (_members, _places, _vlans, _in_cables, _bounds, _endpoints, _mirrors)
     return [finding for check in checks for finding in check(config)]
 
 
@@ -190,8 +190,32 @@ def _exclusive(spec: Spec) -> tuple[object, str] | None:
     return None
 
 
+def _mirrors(config: "Config") -> Iterator[Finding]:
+    """Copies go to a port that does nothing else, from ports of one cable or one switch."""
+    joined = {port: where for port, where, _ in _seats(config)}
+    homes: dict[str, tuple[str, str]] = {}
+    for name, port in config.ports.items():
+        path, sink = ("ports", name, "mirror"), port.mirror
+        if sink is None:
+            continue
+        if sink not in config.ports:
+            yield absent_port(path, sink, list(config.ports))
+        elif sink in joined:
+            message = f"copies go to a port of their own, and port {shown(sink)} is in {joined[sink]}"
+            yield Finding(path=path, message=message, given=sink, remedy="name a port that is in neither")
+        elif name in joined:
+            first, home = homes.setdefault(sink, (name, joined[name]))
+            if home != joined[name]:
+                message = f"port {shown(sink)} gets copies of port {first} in {home} already"
+                remedy = f"copy ports of {home} to it alone, or name another port"
+                yield Finding(path=path, message=message, given=sink, remedy=remedy)
+        else:
+            message = f"port {shown(name)} is in no cable and no switch: there is nothing to copy"
+            yield Finding(path=path, message=message, remedy="join it, or take mirror away")
+
+
 def _unused(config: "Config") -> Iterator[Finding]:
-    used = {port for port, _, _ in _seats(config)}
+    used = {port for port, _, _ in _seats(config)} | {port.mirror for port in config.ports.values()}
     for name in config.ports:
         if name not in used:
             message = "the port is in no cable and no switch: it is opened, and its frames go nowhere"

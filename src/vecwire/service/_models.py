@@ -184,6 +184,17 @@ class PortConfig(Part):
         Allowed(f"an integer from 1 to {MOST_ADDRESSES}"),
     ] = None
 
+    mirror: Annotated[
+        Name | None,
+        Field(description="The port through which a copy of all its frames, of both ways, is sent."),
+        Allowed("the name of a port that is in no cable and no switch"),
+    ] = None
+    trace: Annotated[
+        bool,
+        Field(description="Write a line for each of its frames to the log, at level debug."),
+        Allowed("true or false"),
+    ] = False
+
     @property
     def parsed(self) -> Spec:
         """The spec's value."""

@@ -10,10 +10,14 @@ from typing import Any
 from vecwire.errors import ConfigError, Fault, PortError
 from vecwire.service._models import Config
 from vecwire.service.config import from_document
+from vecwire.spec import Impairment, SpecError, parse
+from vecwire.spec.impairment import IMPAIRMENTS
 from vecwire.spec.text import nearest, shown
 
 CONTROL = "<control>"
 MEMBERSHIP = ("vlan", "tagged", "horizon", "flood_rate", "addresses")
+#: What can be changed while a port is open.
+CHANGEABLE = (*MEMBERSHIP, "mirror", "trace", *IMPAIRMENTS)
 
 
 def with_port(config: Config, name: str, options: str | Mapping[str, Any]) -> Config:
@@ -62,14 +66,15 @@ def with_options(config: Config, name: str, options: Mapping[str, Any]) -> Confi
     Args:
         config: What is in force.
         name: The port's name.
-        options: What changes, of vlan, tagged, horizon, flood_rate and addresses; None takes one away.
+        options: What changes: of its membership, mirror, trace, and what impairs it, such as delay, as a
+            spec has it; None takes one away.
 
     Raises:
         PortError: There is no such port.
         ConfigError: An option is wrong, or is none that can be changed while the port is open.
     """
     _port(config, name)
-    if strange := [key for key in options if key not in MEMBERSHIP]:
+    if strange := [key for key in options if key not in CHANGEABLE]:
         raise ConfigError(
             [
                 Fault(
@@ -77,17 +82,42 @@ def with_options(config: Config, name: str, options: Mapping[str, Any]) -> Confi
                     file=CONTROL,
                     key=f"ports.{name}",
                     given=key,
-                    allowed=f"one of {', '.join(MEMBERSHIP)}",
-                    suggestion=nearest(key, MEMBERSHIP),
-                    remedy=f"these can: {', '.join(MEMBERSHIP)}; for others remove the port and add it again",
+                    allowed=f"one of {', '.join(CHANGEABLE)}",
+                    suggestion=nearest(key, CHANGEABLE),
+                    remedy=f"these can: {', '.join(CHANGEABLE)}; for others remove the port and add it again",
                 )
                 for key in strange
             ]
         )
     document = _document(config)
-    entry = {**document["ports"][name], **options}
+    impairing = {key: value for key, value in options.items() if key in IMPAIRMENTS}
+    entry = {**document["ports"][name], **{key: options[key] for key in options if key not in impairing}}
+    if impairing:
+        entry["spec"] = _impaired(name, entry["spec"], impairing)
     document["ports"][name] = {key: value for key, value in entry.items() if value is not None}
     return from_document(document, CONTROL)
+
+
+def _impaired(name: str, text: str, options: Mapping[str, Any]) -> str:
+    """Returns the text of a spec with other impairments."""
+    spec = parse(text)
+    values = {key: getattr(spec, key) for key in IMPAIRMENTS}
+    try:
+        for option in Impairment.options():
+            if option.name in options:
+                given = options[option.name]
+                values[option.name] = option.default if given is None else option.read(str(given))
+        return str(spec.impaired(Impairment(**values)))
+    except SpecError as error:
+        fault = Fault(
+            message=str(error),
+            file=CONTROL,
+            key=f"ports.{name}.{error.option}",
+            given=error.given,
+            allowed=error.allowed,
+            remedy=f"give {error.allowed}" if error.allowed else "correct it",
+        )
+        raise ConfigError([fault]) from None
 
 
 def _document(config: Config) -> dict[str, Any]:

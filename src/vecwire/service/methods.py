@@ -107,7 +107,10 @@ _PORT = Parameter("name", "The name of a port.")
 _SWITCH = Parameter("switch", "The name of a switch.")
 _LEARNED_FROM = Parameter("port", "The name of one of its ports; without it, all of them.", required=False)
 _AS_IN_THE_FILE = "spec, vlan, tagged, horizon, flood_rate, addresses, as in the file; and switch."
-_MEMBERSHIP = "Any of vlan, tagged, horizon, flood_rate, addresses; the others stay as they are."
+_MEMBERSHIP = (
+    "Any of vlan, tagged, horizon, flood_rate, addresses, mirror, trace, and what impairs it: delay, jitter,"
+    " loss, duplicate, reorder, rate, limit, seed; the others stay as they are."
+)
 
 METHODS: dict[str, Method] = {
     method.name: method

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vecwire.service.config import Config, ServiceConfig, memberships
+from vecwire.spec import Impairment
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,9 @@ class Plan:
         start_cables: Cables to start.
         keep: Ports that stay open.
         moves: Those of them that go elsewhere; told in ``leave``, ``join`` and the cables as well.
+        unwatch: Ports whose frames are not copied or told any more, or not as before.
+        impair: Ports that stay open, and whose frames are impaired otherwise.
+        watch: Ports whose frames are copied to another port, or told in the log, from now on.
         restart: Settings that the file has and the running service does not take.
     """
 
@@ -93,6 +97,9 @@ class Plan:
     start_cables: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     moves: tuple[Move, ...] = ()
+    unwatch: tuple[str, ...] = ()
+    impair: tuple[str, ...] = ()
+    watch: tuple[str, ...] = ()
     restart: tuple[Restart, ...] = ()
 
     @property
@@ -110,7 +117,8 @@ class Plan:
         cables = _sorted_out("cable ", self.end_cables, self.start_cables)
         switches = _sorted_out("switch ", self.end_switches, self.make_switches)
         ports = _sorted_out("", self.close, self.open)
-        touched = {*self.change, *(move.port for move in self.moves)}
+        touched = {*self.change, *(move.port for move in self.moves), *self.impair}
+        touched |= {*self.unwatch, *self.watch}
         return {
             "added": [*ports[0], *switches[0], *cables[0]],
             "removed": [*ports[1], *switches[1], *cables[1]],
@@ -141,6 +149,12 @@ def difference(old: Config | None, new: Config) -> Plan:
         name for name, ends in after.cables.items() if before.cables.get(name) == ends and ends <= kept
     }
     stay = {name for name in keep if name in after.switch and before.switch.get(name) == after.switch[name]}
+    still = stay | {end for name in steady for end in after.cables[name]}
+    watched = {
+        name
+        for name, watch in after.watches.items()
+        if before.watches.get(name) == watch and name in still and watch[0] in {None, *kept}
+    }
     return Plan(
         end_cables=tuple(name for name in before.cables if name not in steady),
         leave=tuple(Seat(port, switch) for port, switch in before.switch.items() if port not in stay),
@@ -164,6 +178,9 @@ def difference(old: Config | None, new: Config) -> Plan:
             for name in keep
             if before.place.get(name) != after.place.get(name)
         ),
+        unwatch=tuple(name for name in before.watches if name not in watched),
+        impair=tuple(name for name in keep if before.impairments[name] != after.impairments[name]),
+        watch=tuple(name for name in after.watches if name not in watched),
         restart=tuple(_restarts(old.service, new.service)) if old else (),
     )
 
@@ -172,7 +189,15 @@ class _View:
     """A configuration in the form in which two are compared."""
 
     def __init__(self, config: Config) -> None:
-        self.specs = {name: port.canonical for name, port in config.ports.items()}
+        # An impairment is changed while a port is open.
+        parsed = {name: port.parsed for name, port in config.ports.items()}
+        self.specs = {name: str(spec.impaired(Impairment())) for name, spec in parsed.items()}
+        self.impairments = {name: spec.impairment for name, spec in parsed.items()}
+        self.watches = {
+            name: (port.mirror, port.trace)
+            for name, port in config.ports.items()
+            if (port.mirror is not None or port.trace) and config.joined(name) is not None
+        }
         self.cables = {name: frozenset(ends) for name, ends in config.cables.items()}
         self.switch = {port: name for name, switch in config.switches.items() for port in switch.ports}
         self.settings = {name: (switch.age, switch.addresses) for name, switch in config.switches.items()}

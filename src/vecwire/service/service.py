@@ -20,6 +20,7 @@ from vecwire.engine import Engine
 from vecwire.errors import PortError, VecwireError
 from vecwire.keeper import Keeper
 from vecwire.service import edit
+from vecwire.service._watches import Watches
 from vecwire.service.config import Config, horizons, load, memberships
 from vecwire.service.plan import Plan, difference
 from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
@@ -74,6 +75,7 @@ class Service:
         self._cables: dict[str, Cable] = {}
         self._switches: dict[str, Switch] = {}
         self._homes: dict[str, int] = {}
+        self._watches = Watches()
         self._zeros: dict[str, PortStats] = {}
         self._change = threading.RLock()
         self._started = time.monotonic()
@@ -97,6 +99,7 @@ class Service:
             for engine in self._engines:
                 engine.stop()
             self._keeper.close()
+            self._watches.close(self._ports)
             for cable in self._cables.values():
                 cable.stop()
             for switch in self._switches.values():
@@ -123,6 +126,8 @@ class Service:
         with self._change:
             plan = difference(self._config, config)
             opened = self._open_new(plan, config)
+            for name in plan.unwatch:
+                self._watches.end(name, self._ports[name])
             for cable in plan.end_cables:
                 self._cables.pop(cable).stop()
                 del self._homes[f"cable {cable}"]
@@ -137,7 +142,9 @@ class Service:
             config, refused = self._open_changed(plan, config, opened)
             self._ports = {name: opened.get(name) or self._ports[name] for name in config.ports}
             self._horizons = horizons(config, self._horizons)
-            self._join(_without_refused(plan, config), config)
+            done = _without_refused(plan, config)
+            self._join(done, config)
+            self._treat(done, config)
             self._config = config
         if refused is not None:
             raise refused
@@ -210,6 +217,14 @@ class Service:
             self._cables[name] = Cable(first, second, engine=engine).start()
         self._switches = {name: self._switches[name] for name in config.switches}
         self._cables = {name: self._cables[name] for name in config.cables}
+
+    def _treat(self, plan: Plan, config: Config) -> None:
+        """Does what is to be done to the frames of ports, and has those watched that are to be."""
+        for name in plan.impair:
+            self._ports[name].impair(config.port(name).parsed.impairment)
+        for name in plan.watch:
+            engine = self._engines[self._homes[config.joined(name) or ""]]
+            self._watches.begin(name, config.port(name), self._ports, engine)
 
     def _settle(self, what: str) -> int:
         """Chooses the worker for a cable or a switch: the one with the fewest so far."""
@@ -412,6 +427,8 @@ def _without_refused(plan: Plan, config: Config) -> Plan:
         plan,
         join=tuple(seat for seat in plan.join if seat.port in config.ports),
         start_cables=tuple(name for name in plan.start_cables if name in config.cables),
+        impair=tuple(name for name in plan.impair if name in config.ports),
+        watch=tuple(name for name in plan.watch if name in config.ports),
     )
 
 

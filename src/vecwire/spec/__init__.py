@@ -19,6 +19,7 @@ from typing import ClassVar
 
 from vecwire.errors import SpecError
 from vecwire.spec.base import Spec
+from vecwire.spec.impairment import Impairment
 from vecwire.spec.kinds import Boolean, Host, Integer, Interface, Port, TapInterface, UnixAddress
 from vecwire.spec.options import Option, about
 from vecwire.spec.parser import parse_as_one_of, place_of
@@ -29,6 +30,7 @@ __all__ = [
     "BessSpec",
     "GreSpec",
     "HybridSpec",
+    "Impairment",
     "L2tpv3Spec",
     "Option",
     "RawSpec",

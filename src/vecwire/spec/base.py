@@ -1,9 +1,11 @@
 """What every transport's spec has: the common options, the canonical text, the sums of headers."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
+from vecwire.spec import impairment as impair
+from vecwire.spec.impairment import IMPAIRMENTS, Impairment
 from vecwire.spec.kinds import Boolean, Expression, FilePath, Integer, Mac, Namespace
 from vecwire.spec.options import Option, about, options_of
 from vecwire.spec.rules import Excludes, Rule
@@ -25,6 +27,7 @@ class Spec(ABC):
     transport: ClassVar[str]
     common_rules: ClassVar[tuple[Rule, ...]] = (
         Excludes("bpffile", "filter", "one filter decides which frames come in"),
+        *impair.RULES,
     )
     rules: ClassVar[tuple[Rule, ...]] = ()
 
@@ -75,6 +78,14 @@ class Spec(ABC):
     netns: str | None = field(
         default=None, metadata=about(Namespace(), "The network namespace in which to open the transport.")
     )
+    delay: float = field(default=0.0, metadata=impair.DELAY)
+    jitter: float = field(default=0.0, metadata=impair.JITTER)
+    loss: float = field(default=0.0, metadata=impair.LOSS)
+    duplicate: float = field(default=0.0, metadata=impair.DUPLICATE)
+    reorder: float = field(default=0.0, metadata=impair.REORDER)
+    rate: int = field(default=0, metadata=impair.RATE)
+    limit: int = field(default=impair.USUAL_LIMIT, metadata=impair.LIMIT)
+    seed: int | None = field(default=None, metadata=impair.SEED)
 
     def __post_init__(self) -> None:
         for option in self.options():
@@ -97,6 +108,15 @@ class Spec(ABC):
         """Returns the transport's options: its own, then the common ones."""
         common = {option.name for option in options_of(Spec)}
         return tuple(sorted(options_of(cls), key=lambda option: option.name in common))
+
+    @property
+    def impairment(self) -> Impairment:
+        """What is done on purpose to the frames that the port sends."""
+        return Impairment(**{name: getattr(self, name) for name in IMPAIRMENTS})
+
+    def impaired(self, impairment: Impairment) -> Self:
+        """Returns the same spec with another impairment."""
+        return replace(self, **{name: getattr(impairment, name) for name in IMPAIRMENTS})
 
     @property
     def encapsulation_octets(self) -> int:

@@ -25,6 +25,8 @@ _BOOLEANS = {
     "false": False,
 }
 _DECIMAL_UP_TO = 0xFFFF
+_QUANTITY = re.compile(r"(?P<number>[0-9]{1,20}(?:\.[0-9]{1,20})?)(?P<unit>[A-Za-z]*)")
+_PERCENT = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,20})?)(?P<sign>%?)")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?P<separator>[:-])(?:[0-9a-fA-F]{2}(?P=separator)){4}[0-9a-fA-F]{2}")
 _GROUP_BIT = 0x01
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
@@ -127,6 +129,120 @@ class Boolean(Kind):
     def show(self, value: bool) -> str:
         """Returns 0 or 1, which every reader of the UML syntax knows."""
         return str(int(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity(Kind):
+    """A number with a unit: each unit is a power of ten of the smallest that counts."""
+
+    unit: str
+    units: tuple[tuple[str, int], ...]
+    most: int
+
+    def scaled(self, text: str) -> int:
+        """Returns how many of the smallest the text means.
+
+        Raises:
+            ValueError: It means none, or no whole number of them.
+        """
+        match = _QUANTITY.fullmatch(text)
+        if not match:
+            raise ValueError
+        number, unit = match["number"], match["unit"]
+        if not unit and not number.strip("0."):
+            return 0
+        powers = dict(self.units)
+        if unit not in powers:
+            names = ", ".join(powers)
+            raise ValueError(f"its unit is one of {names}" if unit else f"it needs a unit: one of {names}")
+        whole, _, part = number.partition(".")
+        power = powers[unit]
+        if len(part.rstrip("0")) > power:
+            raise ValueError("it is finer than what counts")
+        return int(whole + part.rstrip("0").ljust(power, "0"))
+
+    def spelled(self, count: int) -> str:
+        """Returns the shortest text without a fraction that means so many."""
+        if not count:
+            return "0"
+        unit, power = max(
+            (each for each in self.units if count % 10 ** each[1] == 0), key=lambda each: each[1]
+        )
+        return f"{count // 10**power}{unit}"
+
+
+class Duration(Quantity):
+    """A time: in a spec with its unit, in Python in seconds."""
+
+    allowed = "a time from 0 to 1000 s with its unit, like 50ms, 1.5s, 300us or 10ns"
+    placeholder = "TIME"
+
+    def __init__(self) -> None:
+        super().__init__("s", (("ns", 0), ("us", 3), ("ms", 6), ("s", 9)), 1000 * 10**9)
+
+    def read(self, text: str) -> float:
+        """Returns the seconds."""
+        return self.scaled(text) / 1e9
+
+    def check(self, value: object) -> float:
+        """Returns the seconds if they are in the range, to the nanosecond."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= self.most / 1e9:
+            raise ValueError
+        return round(value * 1e9) / 1e9
+
+    def show(self, value: float) -> str:
+        """Returns the time in the largest unit of which it is a whole number."""
+        return self.spelled(round(value * 1e9))
+
+
+class Rate(Quantity):
+    """Bits a second: in a spec with their unit, decimal as the kernel's tools have them (tc(8))."""
+
+    allowed = "a rate up to 10tbit with its unit, like 100mbit, 2.5gbit, 64kbit or 300bit; 0 is no bound"
+    placeholder = "RATE"
+
+    def __init__(self) -> None:
+        super().__init__("bit", (("bit", 0), ("kbit", 3), ("mbit", 6), ("gbit", 9), ("tbit", 12)), 10**13)
+
+    def read(self, text: str) -> int:
+        """Returns the bits a second."""
+        return self.scaled(text.lower())
+
+    def check(self, value: object) -> int:
+        """Returns the bits a second if they are in the range."""
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= self.most:
+            raise ValueError
+        return value
+
+    def show(self, value: int) -> str:
+        """Returns the rate in the largest unit of which it is a whole number."""
+        return self.spelled(value)
+
+
+class Share(Kind):
+    """A share: in a spec in percent, in Python a number from 0 to 1."""
+
+    allowed = "a share from 0% to 100%, like 1% or 0.05%"
+    placeholder = "PERCENT"
+
+    def read(self, text: str) -> float:
+        """Returns the share."""
+        match = _PERCENT.fullmatch(text)
+        if not match:
+            raise ValueError
+        if not match["sign"] and float(match["number"]):
+            raise ValueError("it needs a percent sign")
+        return float(match["number"]) / 100
+
+    def check(self, value: object) -> float:
+        """Returns the share if it is one, to a thousand-millionth."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ValueError
+        return round(float(value), 9)
+
+    def show(self, value: float) -> str:
+        """Returns it in percent."""
+        return f"{value * 100:.7f}".rstrip("0").rstrip(".") + "%"
 
 
 class Text(Kind):

@@ -9,18 +9,19 @@ revives with the interface. Everything else is opened anew, from the same spec, 
 import errno
 import logging
 import os
+import secrets
 import select
 import time
 import warnings
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from vecwire import bpf
 from vecwire.errors import ClosedError, PortError, SpecError, UnsupportedError, VecwireError
 from vecwire.path.batch import LEAST_HEADROOM, LONGEST_FRAME, MOST_FRAMES_PER_SLOT, Batch
 from vecwire.path.channel import Channel, in_use
 from vecwire.port import PortInfo, PortStats
-from vecwire.spec import HybridSpec, L2tpv3Spec, RawSpec, Spec, parse, place_of
+from vecwire.spec import HybridSpec, Impairment, L2tpv3Spec, RawSpec, Spec, parse, place_of
 from vecwire.transports import _netns, bess
 from vecwire.transports._filters import wanted
 from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
@@ -29,6 +30,9 @@ from vecwire.transports._refusal import refusal
 from vecwire.transports._sockets import enable_timestamps
 from vecwire.transports._table import OPENERS
 from vecwire.transports._timer import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger("vecwire.port")
 
@@ -56,9 +60,12 @@ class TransportPort:
         self._closed = True
         self._poll_set: select.epoll | None = None
         self._timer: Timer | None = None
+        self._timed = False
         self._retry_at = 0.0
         self._trouble: str | None = None
         self._changed = time.monotonic()
+        #: Calls a function while nobody moves the port's frames, where an engine has claimed it.
+        self.quietly: Callable[[Callable[[], None]], None] | None = None
         self._program = wanted(spec)
         try:
             self._opened: Opened = self._open()
@@ -70,6 +77,7 @@ class TransportPort:
             self._opened = Opened()
         try:
             self.channel = Channel(depth=spec.depth, vec=spec.vec)
+            self._impair(spec.impairment)
             self.channel.filter(None if self._program is None else bpf.matcher(self._program))
             self._attach()
         except BaseException:
@@ -292,6 +300,7 @@ class TransportPort:
         got = self.channel.recv(batch)
         if not got and self.channel.lost:
             self._recover_when_due()
+        self._follow_late()
         return got
 
     def send(self, batch: Batch, first: int = 0) -> int:
@@ -307,7 +316,9 @@ class TransportPort:
             raise ValueError(f"the batch holds {len(batch)} frames; there is no frame {first} to begin with")
         if self.channel.lost:
             self._recover_when_due()
-        return self.channel.send(batch, first)
+        done = self.channel.send(batch, first)
+        self._follow_late()
+        return done
 
     def wait(self, timeout: float | None = None, *, write: bool = False) -> bool:
         """Waits until frames can be received, or sent with ``write``; False where the time ran out.
@@ -321,11 +332,19 @@ class TransportPort:
             self.channel.flush()
             if self.channel.lost:
                 self._recover_when_due()
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = self._until_due(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if self._look(left, write=write):
                 return True
             if deadline is not None and time.monotonic() >= deadline:
                 return False
+
+    def _until_due(self, seconds: float | None) -> float | None:
+        """The time to sleep for, so that frames which are delayed leave when they are due."""
+        due: int | None = self.channel.impairer.due
+        if due is None:
+            return seconds
+        left = max(0.0, (due - time.monotonic_ns()) / 1e9)
+        return left if seconds is None else min(seconds, left)
 
     def _look(self, seconds: float | None, *, write: bool) -> bool:
         """Sleeps until the descriptor is ready, or, while there is none, until it is time to try again."""
@@ -358,6 +377,16 @@ class TransportPort:
             self._arm()
         return self._poll_set.fileno()
 
+    def _follow_late(self) -> None:
+        """Has the port's own descriptor be readable when a frame that is delayed is due."""
+        opened = self._opened
+        if self._timer is None or (opened.rx is None and opened.listener is None):
+            return
+        if self.channel.late or self._timed:
+            due = self._until_due(None)
+            self._timer.arm(0 if due is None else max(due, 1e-6))
+            self._timed = due is not None
+
     def _arm(self) -> None:
         """Has the port's own descriptor follow those that it receives from now."""
         if self._poll_set is None or self._timer is None:
@@ -376,6 +405,7 @@ class TransportPort:
                 self._poll_set.register(source, events)
             except FileExistsError:
                 self._poll_set.modify(source, events)
+        self._follow_late()
 
     def attach_filter(self, program: bpf.Program | str | None) -> None:
         """Replaces the filter of a running port, by a program or an expression; None takes it off.
@@ -408,6 +438,40 @@ class TransportPort:
         self.channel.filter(judge)
         self._opened.want(program)
 
+    @property
+    def impairment(self) -> Impairment:
+        """What is done on purpose to the frames that the port sends."""
+        return self.spec.impairment
+
+    def impair(self, impairment: Impairment) -> None:
+        """Changes what is done on purpose to the frames that the port sends, while they move or before.
+
+        Frames that are delayed leave when they were due before; at once if ``limit`` changes or nothing is to
+        be done to frames any more.
+
+        Raises:
+            ClosedError: if the port is closed.
+            PortError: if another thread is moving frames through it by the port's own calls.
+            MemoryError: if there is no memory for as many frames as ``limit`` says.
+        """
+        self._alive()
+        if self.quietly is not None:
+            self.quietly(lambda: self._impair(impairment))
+            return
+        if not self.channel.seize():
+            raise in_use("uses")
+        try:
+            self._impair(impairment)
+        finally:
+            self.channel.let_go()
+
+    def _impair(self, impairment: Impairment) -> None:
+        if not impairment or impairment.limit != self.spec.impairment.limit:
+            self.channel.settle()
+        numbers = {"seed": secrets.randbits(64), **impairment.numbers()}
+        self.channel.impairer.configure(**numbers)
+        self.spec = self.spec.impaired(impairment)
+
     def close(self) -> None:
         """Gives everything back; again and again does no harm.
 
@@ -421,6 +485,7 @@ class TransportPort:
         if not self.channel.seize():
             raise in_use("uses")
         self._closed = True
+        self.channel.forget()
         self.channel.detach()
         if self._poll_set is not None:
             self._poll_set.close()

@@ -47,6 +47,9 @@ cdef enum:
     TX_HELD
     TX_MOST
     TX_HELD_MOST
+    TX_DELAYED
+    TX_DUPLICATED
+    TX_REORDERED
     # Not sent.
     TX_RUNT
     TX_BAD_OFFLOAD
@@ -55,6 +58,8 @@ cdef enum:
     TX_DOWN
     TX_REFUSED
     TX_FULL
+    TX_LOST
+    TX_LIMIT
     # What happened to the port.
     DOWNGRADES
     UNREACHABLE

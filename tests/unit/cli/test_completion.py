@@ -27,7 +27,7 @@ def test_goes_on_with_the_options_of_the_transport() -> None:
     for begun in ("tap", "transport=tap"):
         assert texts(f"{begun},") == [f"{begun},{name}=" for name in names]
     assert "tap,iface=a,ifname=" not in texts("tap,iface=a,")
-    assert "tap,iface=a,depth=" in texts("tap,iface=a,de")
+    assert "tap,iface=a,depth=" in texts("tap,iface=a,dep")
 
 
 def test_knows_the_values_of_booleans() -> None:
@@ -51,7 +51,7 @@ def test_every_proposal_has_a_meaning(transport: str) -> None:
 
 def test_only_what_begins_as_typed_is_proposed() -> None:
     """The shell is given the proposals that begin with what was typed."""
-    assert [text for text, _ in complete_spec("tap,de")] == ["tap,depth="]
+    assert [text for text, _ in complete_spec("tap,dep")] == ["tap,depth="]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_bash_words_are_joined(words: list[str], index: int, result: tuple[list[
         (
             {
                 "_VECWIRE_COMPLETE": "complete_bash",
-                "COMP_WORDS": "vecwire\nspec\ntap,ifname\n=\ntap0,de",
+                "COMP_WORDS": "vecwire\nspec\ntap,ifname\n=\ntap0,dep",
                 "COMP_CWORD": "4",
             },
             ["tap0,depth="],
@@ -92,10 +92,10 @@ def test_bash_words_are_joined(words: list[str], index: int, result: tuple[list[
         (
             {
                 "_VECWIRE_COMPLETE": "complete_bash",
-                "COMP_WORDS": "vecwire\nswitch\ntap,ifname\n=\ntap0\nbess,dst\n=\n@a\nraw,ifname\n=\neth0,de",
+                "COMP_WORDS": "vecwire\nswitch\ntap,ifname\n=\ntap0\nbess,dst\n=\n@a\nraw,ifname\n=\ne0,dep",
                 "COMP_CWORD": "10",
             },
-            ["eth0,depth="],
+            ["e0,depth="],
         ),
         (
             {"_VECWIRE_COMPLETE": "complete_bash", "COMP_WORDS": "vecwire\nswi", "COMP_CWORD": "1"},
@@ -108,7 +108,7 @@ def test_bash_words_are_joined(words: list[str], index: int, result: tuple[list[
         (
             {
                 "_VECWIRE_COMPLETE": "complete_fish",
-                "_TYPER_COMPLETE_ARGS": "vecwire spec tap,ifname=tap0,de",
+                "_TYPER_COMPLETE_ARGS": "vecwire spec tap,ifname=tap0,dep",
                 "_TYPER_COMPLETE_FISH_ACTION": "get-args",
             },
             ["tap,ifname=tap0,depth=\tHow many frames one system call moves."],

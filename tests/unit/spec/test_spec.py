@@ -26,6 +26,14 @@ L2TPV3: dict[str, Any] = {**GRE, "rx_session": 1, "tx_session": 2}
 UDP: dict[str, Any] = {"udp": True, "srcport": 1701, "dstport": 1702}
 GRE_TEXT = "gre,src=10.0.0.1,dst=10.0.0.2"
 SAMPLES = {"mac": "02:00:00:00:00:01", "mtu": "1500", "src": "a", "dst": "a"}
+SAMPLES |= {
+    "delay": "1ms",
+    "jitter": "1us",
+    "rate": "1kbit",
+    "loss": "1%",
+    "duplicate": "1%",
+    "reorder": "1%",
+}
 L2TPV3_TEXT = "l2tpv3,src=10.0.0.1,dst=10.0.0.2,rx_session=1,tx_session=2"
 
 
@@ -469,6 +477,19 @@ GOOD_VALUES = [
     ("bess,dst=" + "x" * 107, "dst", "x" * 107),
     ("bess,listen=run/sock", "listen", "run/sock"),
     ("bess,dst=/\udcff", "dst", "/\udcff"),
+    ("raw,ifname=e,delay=50ms", "delay", 0.05),
+    ("raw,ifname=e,delay=1.5s", "delay", 1.5),
+    ("raw,ifname=e,delay=1ns", "delay", 1e-9),
+    ("raw,ifname=e,delay=0", "delay", 0.0),
+    ("raw,ifname=e,delay=1000s", "delay", 1000.0),
+    ("raw,ifname=e,delay=1ms,jitter=0.25us", "jitter", 250e-9),
+    ("raw,ifname=e,loss=0.1%", "loss", 0.001),
+    ("raw,ifname=e,loss=100%", "loss", 1.0),
+    ("raw,ifname=e,loss=0", "loss", 0.0),
+    ("raw,ifname=e,rate=2.5Gbit", "rate", 2_500_000_000),
+    ("raw,ifname=e,rate=300bit", "rate", 300),
+    ("raw,ifname=e,limit=65000", "limit", 65_000),
+    ("raw,ifname=e,seed=0", "seed", 0),
 ]
 
 

@@ -263,7 +263,11 @@ def _capture(
     write: Annotated[
         Path | None,
         typer.Option(
-            "--write", "-w", metavar="FILE", help="Write pcap; - is standard output.", show_default=False
+            "--write",
+            "-w",
+            metavar="FILE",
+            help="Write pcapng or pcap; - is standard output.",
+            show_default=False,
         ),
     ] = None,
     count: Annotated[
@@ -328,7 +332,7 @@ Examples:
         """
 Copy the frames of a port, both ways, while they go on moving.
 
-With -w they are written as pcap with nanoseconds, which Wireshark and tcpdump read; without it each is told
+With -w they are written as pcapng, or pcap if the suffix says so, with nanoseconds; without it each is told
 in a line, with --json in an object. It ends after -c frames, or on Ctrl-C. What is read too slowly is left
 out of the copy; the port itself is never slowed down. A time is when the frame was read here.
 

@@ -9,7 +9,20 @@ SETTINGS = {
     "horizon": "its group, whose ports never exchange frames",
     "flood_rate": "frames a second that it may flood",
     "addresses": "addresses learned from it at most",
+    "mirror": "the port that gets a copy of its frames",
+    "trace": "a line of the log for each frame: true or false",
+    "delay": "how long each frame that it sends waits, as 50ms",
+    "jitter": "by how much that varies, as 5ms",
+    "loss": "the share of sent frames that are dropped, as 1%",
+    "duplicate": "the share of sent frames that are sent twice",
+    "reorder": "the share of sent frames that overtake others",
+    "rate": "bits a second at which it sends, as 100mbit",
+    "limit": "how many frames may wait for delay and rate",
+    "seed": "what the random numbers follow from",
 }
+
+#: Those whose values are text.
+_TEXTS = ("horizon", "mirror", "delay", "jitter", "loss", "duplicate", "reorder", "rate")
 
 
 def setting(key: str, text: str) -> Any:
@@ -23,7 +36,9 @@ def setting(key: str, text: str) -> Any:
         return None
     if key == "tagged":
         return [_number(each) for each in text.split(",")]
-    return text if key == "horizon" else _number(text)
+    if key == "trace":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    return text if key in _TEXTS else _number(text)
 
 
 def complete_setting(incomplete: str) -> list[tuple[str, str]]:

@@ -1,0 +1,167 @@
+"""What a capture file is made of besides its frames, and the writer of one frame after the other.
+
+The formats: draft-ietf-opsawg-pcap, section 4; draft-ietf-opsawg-pcapng, sections 4.1, 4.2 and 4.6.
+"""
+
+import platform
+import struct
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import PurePath
+from typing import BinaryIO
+
+from vecwire.wire.records import LONGEST_KEPT, PCAP_FORM, PCAPNG_FORM, record
+
+#: Octets kept of a frame: what Wireshark and tcpdump take at most.
+SNAPLEN = LONGEST_KEPT
+ETHERNET = 1  # LINKTYPE_ETHERNET
+SECTION, DESCRIPTION, STATISTICS = 0x0A0D0D0A, 1, 5
+BYTE_ORDER = 0x1A2B3C4D
+#: The numbers that a pcap file begins with, and the power of ten that its times count in.
+PCAP_MAGIC = {0xA1B2C3D4: 6, 0xA1B23C4D: 9}
+NANOSECONDS = 9
+
+# Options of pcapng's blocks, by number.
+_COMMENT, _END = 1, 0
+_OS, _APPLICATION = 3, 4
+_IF_NAME, _IF_RESOLUTION, _IF_FILTER, _IF_OS = 2, 9, 11, 12
+_START, _FINISH, _RECEIVED, _OS_DROPPED, _DELIVERED = 2, 3, 4, 7, 8
+_LONGEST_OPTION = 0xFFFF
+
+
+class Form(Enum):
+    """The form of a capture file."""
+
+    PCAPNG = "pcapng"
+    PCAP = "pcap"
+
+    @property
+    def number(self) -> int:
+        """What the compiled half calls it."""
+        return PCAPNG_FORM if self is Form.PCAPNG else PCAP_FORM
+
+
+def form_of(path: PurePath, wanted: Form | None = None) -> Form:
+    """The form of a file to be written: the one that is wanted, or what its suffix says, or pcapng."""
+    if wanted is not None:
+        return wanted
+    return Form.PCAP if path.suffix in {".pcap", ".cap", ".dmp"} else Form.PCAPNG
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What a file says of the port whose frames it holds; pcap has no place for it.
+
+    Attributes:
+        name: the port, as people call it.
+        comment: more about it, such as its spec.
+        filter: the expression that the frames were chosen by.
+    """
+
+    name: str = ""
+    comment: str = ""
+    filter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a file says at its end; pcap has no place for it.
+
+    Attributes:
+        start: when the capture began, in nanoseconds since 1970.
+        end: when it ended.
+        received: frames that the port received.
+        kernel_dropped: frames that the kernel dropped because nobody took them in time.
+        written: frames that were written.
+        comment: more, such as why frames were dropped.
+    """
+
+    start: int
+    end: int
+    received: int
+    kernel_dropped: int
+    written: int
+    comment: str = ""
+
+
+def header(form: Form, *, snaplen: int = SNAPLEN, interface: Interface | None = None) -> bytes:
+    """What stands before the first frame of a file."""
+    if form is Form.PCAP:
+        return struct.pack("=IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snaplen, ETHERNET)
+    about = interface or Interface()
+    host = f"{platform.system()} {platform.release()}"
+    section = struct.pack("=IHHq", BYTE_ORDER, 1, 0, -1) + _options(
+        (_OS, host.encode()), (_APPLICATION, b"vecwire")
+    )
+    description = struct.pack("=HHI", ETHERNET, 0, snaplen) + _options(
+        (_COMMENT, about.comment.encode(errors="replace")),
+        (_IF_NAME, about.name.encode(errors="replace")),
+        (_IF_RESOLUTION, bytes([NANOSECONDS])),
+        (_IF_FILTER, b"\0" + about.filter.encode(errors="replace") if about.filter else b""),
+        (_IF_OS, host.encode()),
+    )
+    return _block(SECTION, section) + _block(DESCRIPTION, description)
+
+
+def footer(form: Form, statistics: Statistics) -> bytes:
+    """What stands behind the last frame of a file."""
+    if form is Form.PCAP:
+        return b""
+    octets = struct.pack("=III", 0, *_time(statistics.end)) + _options(
+        (_COMMENT, statistics.comment.encode(errors="replace")),
+        (_START, struct.pack("=II", *_time(statistics.start))),
+        (_FINISH, struct.pack("=II", *_time(statistics.end))),
+        (_RECEIVED, struct.pack("=Q", statistics.received)),
+        (_OS_DROPPED, struct.pack("=Q", statistics.kernel_dropped)),
+        (_DELIVERED, struct.pack("=Q", statistics.written)),
+    )
+    return _block(STATISTICS, octets)
+
+
+def _time(nanoseconds: int) -> tuple[int, int]:
+    return nanoseconds >> 32 & 0xFFFFFFFF, nanoseconds & 0xFFFFFFFF
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    total = struct.pack("=I", len(body) + 12)
+    return struct.pack("=I", kind) + total + body + total
+
+
+def _options(*options: tuple[int, bytes]) -> bytes:
+    """Options of a block, those without octets left out, and their end."""
+    given = [(code, value[:_LONGEST_OPTION]) for code, value in options if value]
+    parts = [struct.pack("=HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in given]
+    return b"".join([*parts, struct.pack("=HH", _END, 0)])
+
+
+class CaptureWriter:
+    """Writes frames to a file, one by one; the file stays its owner's to close.
+
+    Args:
+        file: where to write; nothing is sought, so a pipe will do.
+        form: the form of the file.
+        snaplen: octets kept of a frame.
+        interface: what the file says of the port.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        form: Form = Form.PCAPNG,
+        *,
+        snaplen: int = SNAPLEN,
+        interface: Interface | None = None,
+    ) -> None:
+        self._file = file
+        self._form = form
+        self._snaplen = snaplen
+        file.write(header(form, snaplen=snaplen, interface=interface))
+
+    def write(self, frame: bytes | memoryview, nanoseconds: int) -> None:
+        """Writes a frame.
+
+        Args:
+            frame: from its destination address on, without a check sequence.
+            nanoseconds: when it was seen, since 1970.
+        """
+        self._file.write(record(self._form.number, nanoseconds, frame[: self._snaplen], len(frame)))

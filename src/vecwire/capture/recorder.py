@@ -1,0 +1,324 @@
+"""Writes batches to files on a thread of its own, so that a disk does not hold up who receives.
+
+Theory of operation: who receives packs records into a buffer (``vecwire.path.tape.Packer``) and hands it over
+when it is full enough, or old enough; the thread writes it. There is a bounded number of buffers. While
+none is free, receiving waits, and what the kernel then cannot keep it drops and counts. Which file a record
+goes to is decided where it is packed. Where the disk is full the file is cut behind its last whole record.
+"""
+
+import errno
+import os
+import queue
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vecwire.capture.files import SNAPLEN, Form, Interface, Statistics, footer, header
+from vecwire.errors import PortError
+from vecwire.path.batch import Batch
+from vecwire.path.tape import LARGEST_FRAME, Packer
+
+#: Octets after which a buffer is handed over, and seconds.
+ENOUGH = 1 << 20
+SOON = 0.1
+BUFFERS = 32
+STANDARD_OUTPUT = Path("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """When a new file is begun, and how many are kept.
+
+    Attributes:
+        size: octets that a file may have; None has no bound. One frame is always written.
+        seconds: for how long a file is written to; None is for ever.
+        keep: how many of the files are kept, the oldest go; None keeps all.
+    """
+
+    size: int | None = None
+    seconds: float | None = None
+    keep: int | None = None
+
+    @property
+    def numbered(self) -> bool:
+        """Whether there is more than one file."""
+        return self.size is not None or self.seconds is not None
+
+
+class _Disk(threading.Thread):
+    """Writes what it is told to, in order, to the file that it was told last."""
+
+    def __init__(self, form: Form) -> None:
+        super().__init__(name="vecwire-disk", daemon=True)
+        self._form = form
+        self.orders: queue.SimpleQueue[tuple[str, bytearray | bytes | int, int]] = queue.SimpleQueue()
+        self.free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        self.error: OSError | None = None
+        self.written = 0
+        self._fd = -1
+        self._owned = False
+
+    def run(self) -> None:
+        """Takes orders until the last."""
+        while True:
+            order, what, length = self.orders.get()
+            if order == "end":
+                break
+            if order == "file" and isinstance(what, int):
+                self._close()
+                self._fd, self._owned = what, bool(length)
+            elif isinstance(what, bytearray | bytes):
+                if self.error is None:
+                    self._write(memoryview(what)[:length], records=order == "records")
+                if isinstance(what, bytearray):
+                    self.free.put(what)
+        self._close()
+
+    def _close(self) -> None:
+        if self._owned:
+            self._owned = False
+            try:
+                os.close(self._fd)
+            except OSError as error:  # what a network file system has kept back until now
+                self.error = self.error or error
+
+    def _write(self, octets: memoryview, *, records: bool) -> None:
+        done = 0
+        try:
+            while done < len(octets):
+                done += os.write(self._fd, octets[done:])
+        except OSError as error:
+            self.error = error
+            keep = whole_records(self._form, octets, done) if records else 0
+            if self._owned:
+                self._cut(done - keep)
+            done = keep
+        self.written += done
+
+    def _cut(self, octets: int) -> None:
+        """Takes the last octets of the file away again, so that it ends with a whole record."""
+        try:
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - octets)
+        except OSError:
+            return  # a device or a pipe: there is nothing that could be cut
+
+
+def whole_records(form: Form, octets: memoryview, written: int) -> int:
+    """How many of the octets that were written are those of whole records."""
+    at = 0
+    while at + 16 <= written:
+        place = at + (4 if form is Form.PCAPNG else 8)
+        (length,) = struct.unpack_from("=I", octets, place)
+        size = length if form is Form.PCAPNG else length + 16
+        if at + size > written:
+            break
+        at += size
+    return at
+
+
+class Recorder:
+    """Writes what a port receives to a file, or to several one after the other.
+
+    Args:
+        path: the file; ``-`` is standard output. Several are numbered: ``trace-00001.pcapng``.
+        form: the form of the files.
+        snaplen: octets kept of a frame.
+        segment: whether super-frames are written as the segments that they stand for.
+        rotation: when a new file is begun.
+        interface: what the files say of the port.
+        statistics: asked, when a file ends, for what it says then; gets when it was begun, and its frames.
+
+    Raises:
+        PortError: if the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        form: Form = Form.PCAPNG,
+        snaplen: int = SNAPLEN,
+        segment: bool = False,
+        rotation: Rotation | None = None,
+        interface: Interface | None = None,
+        statistics: Callable[[int, int], Statistics] | None = None,
+    ) -> None:
+        self._path = path
+        self._form = form
+        self._header = header(form, snaplen=snaplen, interface=interface)
+        self._statistics = statistics
+        self._rotation = rotation or Rotation()
+        self._packer = Packer(form.number, snaplen=snaplen, segment=segment)
+        self._disk = _Disk(form)
+        self._made = 0
+        self._buffer: bytearray | None = None
+        self._at = 0
+        self._since = 0.0
+        self._files: deque[Path] = deque()
+        #: Records written or on their way, and the octets of the frames that they stand for.
+        self.records = 0
+        self.octets = 0
+        #: Files begun.
+        self.files = 0
+        self._begin()
+        self._disk.start()
+
+    @property
+    def written(self) -> int:
+        """Octets that are in the files."""
+        return self._disk.written
+
+    @property
+    def cut(self) -> int:
+        """Frames that were longer than what was kept of them."""
+        return int(self._packer.cut)
+
+    def take(self, batch: Batch, now: int, most: int | None = None) -> int:
+        """Writes the frames of a batch; how many records that makes.
+
+        Args:
+            batch: the frames.
+            now: when they were received, in nanoseconds since 1970, where they do not say.
+            most: records to write at the most.
+
+        Raises:
+            PortError: if a file cannot be written.
+        """
+        first = 0
+        taken = 0
+        while first < len(batch) and (most is None or taken < most):
+            index = self._pack(batch, first, now, None if most is None else most - taken)
+            taken += self._packer.records
+            if index == first:
+                if self._at:
+                    self._hand_over()
+                elif self._records_in_file:
+                    self._next_file()
+                else:
+                    # Longer than a file may be: it gets one of its own.
+                    index = self._pack(batch, first, now, most, alone=True)
+                    taken += self._packer.records
+            first = index
+        if self._at >= ENOUGH or (self._at and time.monotonic() - self._since > SOON):
+            self._hand_over()
+        return taken
+
+    def _pack(self, batch: Batch, first: int, now: int, most: int | None, *, alone: bool = False) -> int:
+        if self._buffer is None:
+            self._buffer = self._free_buffer()
+            self._at = 0
+            self._since = time.monotonic()
+        limit = self._rotation.size
+        index, at = self._packer.pack(
+            batch,
+            self._buffer,
+            self._at,
+            first=first,
+            last=first + 1 if alone else None,
+            room=None if limit is None or alone else limit - self._size,
+            most=0xFFFFFFFF if most is None else most,
+            now=now,
+        )
+        self._size += at - self._at
+        self._at = at
+        self._records_in_file += self._packer.records
+        self.records += self._packer.records
+        self.octets += self._packer.octets
+        return index
+
+    def _free_buffer(self) -> bytearray:
+        self._check()
+        try:
+            return self._disk.free.get_nowait()
+        except queue.Empty:
+            if self._made < BUFFERS:
+                self._made += 1
+                return bytearray(LARGEST_FRAME)
+        # The thread gives every buffer back, whatever becomes of the disk.
+        return self._disk.free.get()
+
+    def _hand_over(self) -> None:
+        if self._buffer is not None and self._at:
+            self._disk.orders.put(("records", self._buffer, self._at))
+            self._buffer = None
+            self._at = 0
+
+    def flush(self) -> None:
+        """Hands over what was packed, so that a reader sees it; begins a new file if it is time.
+
+        Raises:
+            PortError: if a file cannot be written.
+        """
+        self._check()
+        self._hand_over()
+        seconds = self._rotation.seconds
+        if seconds is not None and self._records_in_file and time.monotonic() - self._begun >= seconds:
+            self._next_file()
+
+    def _check(self) -> None:
+        if self._disk.error is not None:
+            raise self._failed(self._disk.error)
+
+    def _failed(self, error: OSError) -> Exception:
+        if isinstance(error, BrokenPipeError):
+            return error
+        remedy = "see that there is room, or keep fewer files: --keep" if error.errno == errno.ENOSPC else ""
+        where = "standard output" if self._path == STANDARD_OUTPUT else self._name(self.files)
+        return PortError(
+            f"{where} cannot be written further; it ends with a whole frame", errno=error.errno, remedy=remedy
+        )
+
+    def _name(self, number: int) -> Path:
+        if not self._rotation.numbered:
+            return self._path
+        return self._path.with_name(f"{self._path.stem}-{number:05d}{self._path.suffix}")
+
+    def _begin(self) -> None:
+        """Begins a file."""
+        self.files += 1
+        self._size = len(self._header)
+        self._records_in_file = 0
+        self._begun = time.monotonic()
+        self._begun_at = time.time_ns()
+        if self._path == STANDARD_OUTPUT:
+            self._disk.orders.put(("file", 1, 0))
+        else:
+            path = self._name(self.files)
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise PortError(f"the capture cannot be written to {path}", errno=error.errno) from error
+            self._files.append(path)
+            self._disk.orders.put(("file", fd, 1))
+        self._disk.orders.put(("header", self._header, len(self._header)))
+
+    def _finish(self) -> None:
+        """Ends the file."""
+        self._hand_over()
+        if self._statistics is not None:
+            end = footer(self._form, self._statistics(self._begun_at, self._records_in_file))
+            self._disk.orders.put(("footer", end, len(end)))
+
+    def _next_file(self) -> None:
+        self._finish()
+        self._begin()
+        keep = self._rotation.keep
+        while keep is not None and len(self._files) > keep:
+            # Its writer is done with it, or still has it open: the name goes in either case.
+            self._files.popleft().unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Writes what is left and ends the file; again and again does no harm.
+
+        Raises:
+            PortError: if a file could not be written.
+        """
+        if self._disk.is_alive():
+            self._finish()
+            self._disk.orders.put(("end", b"", 0))
+            self._disk.join()
+            self._check()

@@ -1,0 +1,241 @@
+"""The parts of ``vecwire dump``: taking frames, where they go, and what is told about it."""
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from vecwire.capture import Recorder, describe
+from vecwire.capture.sockets import Tap
+from vecwire.cli._counters import info_object, quantity
+from vecwire.cli._output import print_json
+from vecwire.cli._wakeup import Wakeup
+from vecwire.path.batch import Batch
+from vecwire.port import PortStats
+from vecwire.transports import TransportPort
+from vecwire.wire.counters import MEANINGS, RX_DROPS
+
+#: Calls of ``recv`` between two looks at the clock and for signals, while frames keep coming.
+CALLS = 16
+
+
+def reasons(stats: PortStats) -> Iterator[str]:
+    """Why received frames were dropped, a line for each reason."""
+    for name in RX_DROPS:
+        if stats.counters[name]:
+            yield f"{stats.counters[name]:,} {MEANINGS[name]} ({name})"
+
+
+class Lines:
+    """Frames as lines on standard output, or as objects."""
+
+    def __init__(self, *, json: bool, snaplen: int) -> None:
+        self._json = json
+        self._snaplen = snaplen
+        self.records = 0
+        self.octets = 0
+
+    def take(self, batch: Batch, now: int, most: int | None) -> int:
+        """Tells frames; how many."""
+        frames = batch[:most]
+        for frame, stamp in zip(frames, batch.timestamps, strict=False):
+            kept = frame[: self._snaplen]
+            if self._json:
+                print_json({"event": "frame", **describe.as_object(kept, stamp or now, len(frame))})
+            else:
+                sys.stdout.write(describe.line(kept, stamp or now, len(frame)) + "\n")
+            self.octets += len(frame)
+        self.records += len(frames)
+        return len(frames)
+
+    def flush(self) -> None:
+        """Sends on what was told."""
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Sends on what was told."""
+        sys.stdout.flush()
+
+
+class Files:
+    """Frames in files."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    @property
+    def records(self) -> int:
+        """Frames written."""
+        return self.recorder.records
+
+    @property
+    def octets(self) -> int:
+        """Octets of the frames, as they were."""
+        return self.recorder.octets
+
+    def take(self, batch: Batch, now: int, most: int | None) -> int:
+        """Writes frames; how many that makes.
+
+        Raises:
+            PortError: if a file cannot be written.
+        """
+        return self.recorder.take(batch, now, most)
+
+    def flush(self) -> None:
+        """Has what was written be seen by readers.
+
+        Raises:
+            PortError: if a file cannot be written.
+        """
+        self.recorder.flush()
+
+    def close(self) -> None:
+        """Ends the files.
+
+        Raises:
+            PortError: if a file cannot be written.
+        """
+        self.recorder.close()
+
+
+class Dump:
+    """A capture while it runs.
+
+    Args:
+        port: what is captured.
+        tap: what the kernel knows of it.
+        count: frames after which it ends; None is never.
+    """
+
+    def __init__(self, port: TransportPort, tap: Tap, *, count: int | None) -> None:
+        self.port = port
+        self.tap = tap
+        self._count = count
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has run."""
+        return time.monotonic() - self._start
+
+    def run(
+        self, sink: Lines | Files, wakeup: Wakeup, show: "Show", *, duration: float | None, depth: int
+    ) -> None:
+        """Takes frames until a signal, the duration or the count ends it.
+
+        Raises:
+            PortError: if a file cannot be written.
+        """
+        batch = self.port.batch(depth)
+        descriptor = self.port.fileno()
+        while self._count is None or sink.records < self._count:
+            left = None if duration is None else duration - self.seconds
+            if left is not None and left <= 0:
+                break
+            moments = [moment for moment in (left, show.due(self.seconds), 1.0) if moment is not None]
+            signals, _ = wakeup.wait(descriptor, seconds=min(moments))
+            if signals:
+                self._drain(sink, batch)
+                break
+            self._drain(sink, batch)
+            show.progress(self, sink)
+
+    def _receive(self, batch: Batch) -> int:
+        """Receives from the ring, or else from the port, whose call also finds out that it is lost."""
+        ring = self.tap.ring
+        if ring is not None and (got := ring.recv(self.port.channel, batch)):
+            return int(got)
+        got = self.port.recv(batch)
+        if got and ring is not None:
+            # It was opened anew: frames come from another socket. A ring that is in use stays mapped.
+            del ring
+            self.tap.attach(self.port.info.descriptors["rx"])
+        return int(got)
+
+    def _drain(self, sink: Lines | Files, batch: Batch) -> None:
+        """Takes what is there, for a while at the most."""
+        for _ in range(CALLS):
+            left = None if self._count is None else self._count - sink.records
+            if left == 0 or not self._receive(batch):
+                # Nobody is in a hurry now: a reader sees all that there was.
+                sink.flush()
+                return
+            sink.take(batch, time.time_ns(), left)
+
+
+class Show:
+    """Tells how a capture goes: events on standard output with ``--json``, else on standard error."""
+
+    def __init__(self, *, json: bool, every: float | None, writes: bool) -> None:
+        self._json = json
+        self._live = not json and every is None and writes and sys.stderr.isatty()
+        self._every = 1.0 if self._live else every
+        self._next = self._every or 0.0
+        self._drawn = False
+
+    def ready(self, port: TransportPort) -> None:
+        """Says that frames are captured from now on."""
+        if self._json:
+            print_json({"event": "ready", "port": info_object(port.info)})
+        else:
+            sys.stderr.write("ready\n")
+            sys.stderr.flush()
+
+    def due(self, seconds: float) -> float | None:
+        """In how many seconds there is something to tell."""
+        return None if self._every is None else max(0.0, self._next - seconds)
+
+    def progress(self, dump: Dump, sink: Lines | Files) -> None:
+        """Tells how far it is, if it is time."""
+        seconds = dump.seconds
+        if self._every is None or seconds < self._next:
+            return
+        self._next = max(self._next + self._every, seconds)
+        if self._json:
+            print_json({"event": "stats", **_object(dump, sink)})
+            return
+        text = _sentence(dump, sink)
+        sys.stderr.write(f"\r\033[K{text}" if self._live else f"{seconds:.1f} s  {text}\n")
+        sys.stderr.flush()
+        self._drawn = self._live
+
+    def end(self, dump: Dump, sink: Lines | Files) -> None:
+        """Tells what came of it."""
+        if self._json:
+            print_json({"event": "end", **_object(dump, sink)})
+            return
+        if self._drawn:
+            sys.stderr.write("\r\033[K")
+        sys.stderr.write(_sentence(dump, sink) + "\n")
+        for reason in reasons(dump.port.stats):
+            sys.stderr.write(f"{reason}\n")
+        sys.stderr.flush()
+
+
+def _object(dump: Dump, sink: Lines | Files) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "seconds": round(dump.seconds, 3),
+        "frames": sink.records,
+        "octets": sink.octets,
+        "kernel_dropped": dump.tap.dropped,
+        "counters": dict(dump.port.stats.counters),
+    }
+    if isinstance(sink, Files):
+        told["files"] = sink.recorder.files
+        told["written"] = sink.recorder.written
+        told["cut"] = sink.recorder.cut
+    return told
+
+
+def _sentence(dump: Dump, sink: Lines | Files) -> str:
+    seconds = dump.seconds or 1.0
+    parts = [
+        f"{sink.records:,} frames captured",
+        quantity(sink.octets, "B"),
+        quantity(sink.records / seconds, "frames/s"),
+        f"{dump.tap.dropped:,} dropped by the kernel",
+        f"{dump.port.stats.rx_dropped:,} by the port",
+    ]
+    if isinstance(sink, Files) and sink.recorder.files > 1:
+        parts.insert(1, f"{sink.recorder.files} files")
+    return ", ".join(parts)

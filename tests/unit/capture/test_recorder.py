@@ -1,0 +1,172 @@
+"""The recorder: rotation, files kept, snap length, super-frames, a disk that is full."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from peers.frames import frame, super_frame
+from vecwire.capture import CaptureReader, Form, Recorder, Rotation
+from vecwire.capture.files import Statistics
+from vecwire.errors import PortError
+from vecwire.path.batch import Batch
+from vecwire.wire.segment import segments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def batch_of(*frames: bytes) -> Batch:
+    """A batch with the frames."""
+    batch = Batch(max(len(frames), 1))
+    batch.extend(frames)
+    return batch
+
+
+def read(path: Path) -> list[bytes]:
+    """The frames of a file."""
+    with path.open("rb") as file:
+        return [record.frame for record in CaptureReader(file)]
+
+
+@pytest.mark.parametrize("form", Form)
+def test_batches_are_written_in_order(tmp_path: Path, form: Form) -> None:
+    """Every frame is in the file, at the time of its batch or at its own."""
+    path = tmp_path / "x"
+    recorder = Recorder(path, form=form)
+    frames = [frame(number, 60 + number) for number in range(200)]
+    for start in range(0, 200, 40):
+        assert recorder.take(batch_of(*frames[start : start + 40]), 1_000 + start) == 40
+    own = Batch(1)
+    own.append(frames[0], timestamp=77)
+    recorder.take(own, 5)
+    recorder.close()
+    recorder.close()
+    with path.open("rb") as file:
+        records = list(CaptureReader(file))
+    assert [record.frame for record in records] == [*frames, frames[0]]
+    assert [record.time for record in records] == [1_000 + 40 * (n // 40) for n in range(200)] + [77]
+    assert recorder.written == path.stat().st_size
+
+
+def test_a_new_file_is_begun_before_one_gets_too_long(tmp_path: Path) -> None:
+    """No file is longer than its bound, none is without a frame, and the last ones are kept."""
+    path = tmp_path / "x.pcap"
+    recorder = Recorder(path, form=Form.PCAP, rotation=Rotation(size=24 + 3 * 76, keep=2))
+    frames = [frame(number) for number in range(10)]
+    recorder.take(batch_of(*frames), 0)
+    recorder.close()
+    assert recorder.files == 4
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["x-00003.pcap", "x-00004.pcap"]
+    assert read(tmp_path / "x-00003.pcap") == frames[6:9]
+    assert read(tmp_path / "x-00004.pcap") == frames[9:]
+
+
+def test_a_frame_longer_than_a_file_gets_its_own(tmp_path: Path) -> None:
+    """Even a bound that no frame fits loses none."""
+    recorder = Recorder(tmp_path / "x.pcap", form=Form.PCAP, rotation=Rotation(size=30))
+    recorder.take(batch_of(frame(1), frame(2)), 0)
+    recorder.close()
+    assert [read(tmp_path / f"x-0000{number}.pcap") for number in (1, 2)] == [[frame(1)], [frame(2)]]
+
+
+def test_a_new_file_is_begun_in_time(tmp_path: Path) -> None:
+    """After its time a file that holds frames is followed by the next; one without goes on."""
+    recorder = Recorder(tmp_path / "x", rotation=Rotation(seconds=0.0))
+    recorder.flush()
+    assert recorder.files == 1
+    recorder.take(batch_of(frame(1)), 0)
+    recorder.flush()
+    assert recorder.files == 2
+    recorder.close()
+
+
+def test_the_statistics_are_asked_for_each_file(tmp_path: Path) -> None:
+    """Each file tells how many frames are in it."""
+    told: list[int] = []
+
+    def statistics(begun: int, records: int) -> Statistics:
+        told.append(records)
+        return Statistics(begun, begun, records, 0, records)
+
+    recorder = Recorder(tmp_path / "x", rotation=Rotation(size=400), statistics=statistics)
+    recorder.take(batch_of(*[frame(number) for number in range(5)]), 0)
+    recorder.close()
+    assert len(told) == recorder.files
+    assert sum(told) == 5
+
+
+def test_no_more_records_than_wanted(tmp_path: Path) -> None:
+    """The count is kept to within a batch, and within a super-frame."""
+    recorder = Recorder(tmp_path / "x", segment=True)
+    assert recorder.take(batch_of(frame(1), frame(2), frame(3)), 0, 2) == 2
+    octets, vnet, _ = super_frame(5 * 1000, size=1000)
+    batch = Batch(1)
+    batch.append(octets, vnet)
+    assert recorder.take(batch, 0, 3) == 3
+    recorder.close()
+    whole = segments(octets, vnet)
+    assert whole is not None
+    assert read(tmp_path / "x") == [frame(1), frame(2), *whole[:3]]
+
+
+@pytest.mark.parametrize("segment", [False, True])
+def test_super_frames(tmp_path: Path, segment: bool) -> None:
+    """A super-frame is written as it is, or as the frames that it stands for."""
+    octets, vnet, _ = super_frame(5 * 1000 + 10, size=1000)
+    batch = Batch(2)
+    batch.append(octets, vnet)
+    batch.append(frame(1))
+    recorder = Recorder(tmp_path / "x", segment=segment, snaplen=500)
+    recorder.take(batch, 0)
+    recorder.close()
+    whole = (segments(octets, vnet) if segment else [octets]) or []
+    assert read(tmp_path / "x") == [each[:500] for each in (*whole, frame(1))]
+    assert recorder.cut == sum(len(each) > 500 for each in whole)
+
+
+@pytest.fixture
+def little_room() -> Iterator[int]:
+    """Files of this process may have 100,000 octets."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield 100_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("form", Form)
+def test_a_file_that_cannot_grow_ends_with_a_whole_frame(
+    tmp_path: Path, form: Form, little_room: int
+) -> None:
+    """The error is the system's, with the file's name; what is in the file can be read."""
+    path = tmp_path / "x.cap"
+    recorder = Recorder(path, form=form)
+    frames = [frame(number, 999) for number in range(1000)]
+
+    def fill() -> None:
+        for start in range(0, 1000, 100):
+            recorder.take(batch_of(*frames[start : start + 100]), 0)
+            recorder.flush()
+        recorder.close()
+
+    with pytest.raises(PortError, match=r"x\.cap cannot be written further") as caught:
+        fill()
+    assert caught.value.errno == errno.EFBIG
+    with pytest.raises(PortError):
+        recorder.close()
+    found = read(path)
+    assert found == frames[: len(found)]
+    assert little_room - 2000 < path.stat().st_size <= little_room
+
+
+def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
+    """The error names it at once."""
+    with pytest.raises(PortError, match="nowhere"):
+        Recorder(tmp_path / "nowhere" / "x")
