@@ -13,12 +13,13 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
-from cython.cimports.vecwire.path.batch import Batch, Slots
+from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.channel import Channel
 from cython.cimports.vecwire.path.clock import loosen, monotonic, realtime, sleep_until, tighten
 from cython.cimports.vecwire.path.hold import drain
 from cython.cimports.vecwire.path.linux import POLLOUT, poll, pollfd
 from cython.cimports.vecwire.path.send import transmit
+from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire.stamp import BEGIN, DATA, END, Pattern, Stamp, write_frame
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
@@ -129,6 +130,7 @@ class Generator:
             raise ValueError(f"the batch has {batch.slots.depth} slots, not {count}")
         self.frames += count
         self.octets += self._fill(cython.address(batch.slots), count, moment)
+        batch.publish()
 
     def unsend(self, count: int) -> None:
         """Takes the last ``count`` frames back, which were not sent: they are made again.
@@ -169,6 +171,8 @@ class Generator:
             index += 1
         slots.count = slots.used = index
         slots.plain = True
+        slots.stamped = False
+        batch.publish()
         return last
 
     def run(self, channel: Channel, batch: Batch, most: int, seconds: float) -> bool:
@@ -299,6 +303,7 @@ class Generator:
                 self._sequence += 1
         slots.count = slots.used = count
         slots.plain = True
+        slots.stamped = False
         return octets
 
     @cython.cfunc
