@@ -129,6 +129,7 @@ class Generator:
             raise ValueError(f"the batch has {batch.slots.depth} slots, not {count}")
         self.frames += count
         self.octets += self._fill(cython.address(batch.slots), count, moment)
+        batch.publish()
 
     def unsend(self, count: int) -> None:
         """Takes the last ``count`` frames back, which were not sent: they are made again.
@@ -169,6 +170,7 @@ class Generator:
             index += 1
         slots.count = slots.used = index
         slots.plain = True
+        batch.publish()
         return last
 
     def run(self, channel: Channel, batch: Batch, most: int, seconds: float) -> bool:
@@ -272,6 +274,7 @@ class Generator:
         slots.heads[index] = slots.headroom
         slots.lengths[index] = size
         slots.progress[index] = 0
+        slots.stamps[index] = 0
         write_frame(cython.address(self._pattern.headers), stamp, slots.memory + start, size)
 
     @cython.cfunc

@@ -13,34 +13,14 @@ import cython
 from cython.cimports.libc.math import ldexp
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.vecwire.path.batch import Batch
-from cython.cimports.vecwire.path.linux import (
-    CLOCK_MONOTONIC,
-    PR_GET_TIMERSLACK,
-    PR_SET_TIMERSLACK,
-    TIMER_ABSTIME,
-    clock_gettime,
-    clock_nanosleep,
-    prctl,
-    timespec,
-)
+from cython.cimports.vecwire.path.clock import loosen, monotonic, sleep_until, tighten
 from cython.cimports.vecwire.path.pace import BINS, MOST_PACED
 from cython.cimports.vecwire.path.slots import Slots
 
-NANOSECONDS = cython.declare(int64_t, 1_000_000_000)
 #: The longest that a call of ``send`` takes, in nanoseconds: whoever calls looks around in between.
 PATIENCE = cython.declare(int64_t, 50_000_000)
 #: How long ``send`` waits for room at a time, in seconds.
 ROOM_SECONDS = 0.05
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def monotonic() -> int64_t:
-    """The time of CLOCK_MONOTONIC in nanoseconds."""
-    now: timespec
-    clock_gettime(CLOCK_MONOTONIC, cython.address(now))
-    return now.tv_sec * NANOSECONDS + now.tv_nsec
 
 
 @cython.cclass
@@ -159,8 +139,7 @@ class Pacer:
         end: int64_t = monotonic() + PATIENCE
         now: int64_t
         _check(batch)
-        slack: cython.int = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0)
-        prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        slack: cython.int = tighten()
         try:
             while index < whole:
                 with cython.nogil:
@@ -181,7 +160,7 @@ class Pacer:
                 if monotonic() > end:
                     break
         finally:
-            prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0)
+            loosen(slack)
         return index - cython.cast(uint32_t, first)
 
     @cython.cfunc
@@ -191,17 +170,11 @@ class Pacer:
         """Sleeps until a frame is due; the first frame that is not. ``first`` where it was given up."""
         wanted: int64_t = self.due[first]
         now: int64_t = monotonic()
-        until: int64_t
-        moment: timespec
         stop: uint32_t = first
         while now < wanted:
             if now >= deadline:
                 return first
-            until = min(wanted - self._spin, deadline)
-            if until > now:
-                moment.tv_sec = until // NANOSECONDS
-                moment.tv_nsec = until % NANOSECONDS
-                clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, cython.address(moment), cython.NULL)
+            sleep_until(min(wanted, deadline), self._spin)
             now = monotonic()
         while stop < slots.count and self.due[stop] <= now:
             stop += 1
