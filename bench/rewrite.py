@@ -28,6 +28,9 @@ HEADERS = bytes.fromhex(
     "0200000000bb 0200000000aa 0800 4500 001c 0000 4000 4011 0000 0a000001 0a000002 03e8 07d0 0008 0000"
 )
 ADDRESS = np.frombuffer(bytes([192, 0, 2, 9]), np.uint8)
+NEW = ADDRESS.view(np.uint16)
+#: The new words, and the complements of the three from which the old are taken away.
+WITHOUT = NEW.sum(dtype=np.uint32) + np.uint32(3 * 0xFFFF)
 MAC = np.frombuffer(bytes.fromhex("02000000ffff"), np.uint8)
 
 
@@ -48,16 +51,16 @@ def swap(batch: Batch) -> None:
 
 
 def translate(batch: Batch) -> None:
-    """Gives IPv4 packets another destination and puts the header's checksum right (RFC 1624, equation 3)."""
-    header = np.asarray(batch.gather(24, 10)).view(">u2").astype(np.uint32)
-    new = ADDRESS.view(">u2").astype(np.uint32)
-    total = (header[:, 0] ^ 0xFFFF) + (header[:, 3] ^ 0xFFFF) + (header[:, 4] ^ 0xFFFF) + new.sum()
+    """Gives IPv4 packets another destination and puts the header's checksum right (RFC 1624, equation 3).
+
+    Sums in ones' complement are the same in either order of octets (RFC 1071), so nothing is swapped.
+    """
+    words = np.asarray(batch.gather(24, 10)).view(np.uint16)  # checksum, source, destination
+    total = WITHOUT - words[:, 0] - words[:, 3] - words[:, 4]
     total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    out = header.astype(">u2")
-    out[:, 0] = total ^ 0xFFFF
-    out[:, 3:] = new
-    batch.scatter(24, out.view(np.uint8))
+    words[:, 0] = ~((total & 0xFFFF) + (total >> 16))
+    words[:, 3:] = NEW
+    batch.scatter(24, words)
 
 
 def every_other(batch: Batch) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from vecwire.capture import CaptureReader
 from vecwire.cli._counters import as_object, info_object, quantity, span, table_lines
 from vecwire.cli._output import print_json, print_line
-from vecwire.cli._quantities import Rate
 from vecwire.cli._running import label_all
 from vecwire.cli._signals import Signals
 from vecwire.errors import PortError, VecwireError
 from vecwire.meter import Meter
 from vecwire.path.batch import Batch
 from vecwire.path.pace import Pacer
+from vecwire.traffic.plan import Rate
 from vecwire.transports import TransportPort
 
 if TYPE_CHECKING:
@@ -263,7 +263,8 @@ class Show:
             "share": replay.share,
         }
         if not replay.timing.flat_out:
-            told["late_ns"] = {"mean": round(pacer.mean), "p99": pacer.late(0.99), "worst": pacer.worst}
+            late = pacer.late
+            told["late_ns"] = {"mean": round(late.mean), "p99": late.percentile(99), "worst": late.most}
         return told
 
     def _end(self) -> None:
@@ -280,9 +281,10 @@ class Show:
             f"{quantity(8 * pacer.octets / seconds, 'bit/s')}"
         )
         if pacer.frames and not replay.timing.flat_out:
+            late = pacer.late
             print_line(
-                f"late: {quantity_of_time(pacer.mean)} on average, 99 of 100 at most "
-                f"{quantity_of_time(pacer.late(0.99))}, the worst {quantity_of_time(pacer.worst)}"
+                f"late: {quantity_of_time(late.mean)} on average, 99 of 100 at most "
+                f"{quantity_of_time(late.percentile(99))}, the worst {quantity_of_time(late.most)}"
             )
         for told in (
             replay.missed(),

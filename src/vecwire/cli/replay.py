@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from vecwire.cli._common import DurationOption, JsonOption, SpecArgument, StatsOption, VerboseOption
-from vecwire.cli._quantities import Rate, parse_rate
+from vecwire.cli._quantities import parse_rate
 from vecwire.cli._replaying import Replay, Show, Timing
 from vecwire.cli._running import warn
 from vecwire.cli._signals import Interrupted, Signals
 from vecwire.spec import parse
+from vecwire.traffic.plan import Rate
 from vecwire.transports import open_port
 
 HELP = """

@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from vecwire.path.batch cimport Batch, Slots
+from vecwire.path.batch cimport Batch
+from vecwire.path.slots cimport Slots
 from vecwire.path.channel cimport Channel
 from vecwire.wire.stamp cimport Pattern, Stamp
 

@@ -13,12 +13,13 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
-from cython.cimports.vecwire.path.batch import Batch, Slots
+from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.channel import Channel
 from cython.cimports.vecwire.path.clock import loosen, monotonic, realtime, sleep_until, tighten
 from cython.cimports.vecwire.path.hold import drain
 from cython.cimports.vecwire.path.linux import POLLOUT, poll, pollfd
 from cython.cimports.vecwire.path.send import transmit
+from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire.stamp import BEGIN, DATA, END, Pattern, Stamp, write_frame
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
@@ -170,6 +171,7 @@ class Generator:
             index += 1
         slots.count = slots.used = index
         slots.plain = True
+        slots.stamped = False
         batch.publish()
         return last
 
@@ -274,7 +276,6 @@ class Generator:
         slots.heads[index] = slots.headroom
         slots.lengths[index] = size
         slots.progress[index] = 0
-        slots.stamps[index] = 0
         write_frame(cython.address(self._pattern.headers), stamp, slots.memory + start, size)
 
     @cython.cfunc
@@ -302,6 +303,7 @@ class Generator:
                 self._sequence += 1
         slots.count = slots.used = count
         slots.plain = True
+        slots.stamped = False
         return octets
 
     @cython.cfunc

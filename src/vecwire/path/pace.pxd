@@ -1,22 +1,19 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from vecwire.path.histogram cimport Histogram
 from vecwire.path.slots cimport Slots
 
 cdef enum:
     # The most frames that a batch may hold: 1024 slots, one frame each.
     MOST_PACED = 1024
-    # Lateness is sorted by powers of two, in nanoseconds.
-    BINS = 48
 
 cdef class Pacer:
     cdef int64_t due[MOST_PACED]
-    cdef uint64_t _bins[BINS]
     cdef double _clock
     cdef readonly uint64_t frames
     cdef readonly uint64_t octets
-    cdef readonly uint64_t worst
+    cdef readonly Histogram late
     cdef readonly uint64_t calls
-    cdef double _sum
     cdef int64_t _spin
     cdef uint32_t _ready(
         self, Slots* slots, uint32_t first, int64_t deadline

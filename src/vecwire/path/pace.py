@@ -1,10 +1,10 @@
 """Frames at their time: a schedule for the frames of a batch, and sending that keeps to it.
 
-Theory of operation: a schedule is a column of moments of CLOCK_MONOTONIC, one a frame. ``Pacer.send`` sleeps
-until the first frame is due (clock_nanosleep(2), to an absolute moment, with the least slack that the kernel
-gives), and then sends all that are due by then with one call. So a low rate is exact to the
-precision of the kernel's timers, and at a high one frames leave in small batches: the rate holds, since
-the schedule never moves, and how late each frame was is noted. ``spin`` trades processor time for precision.
+Theory of operation: a schedule is a column of moments of CLOCK_MONOTONIC, one a frame. ``Pacer.send``
+sleeps until the first frame is due, and then sends all that are due by then with one call. So a low rate
+is exact to the precision of the kernel's timers, and at a high one frames leave in small batches: the
+rate holds, since the schedule never moves, and how late each frame was is noted. ``spin`` trades
+processor time for precision.
 """
 
 from typing import Any
@@ -14,7 +14,8 @@ from cython.cimports.libc.math import ldexp
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.clock import loosen, monotonic, sleep_until, tighten
-from cython.cimports.vecwire.path.pace import BINS, MOST_PACED
+from cython.cimports.vecwire.path.histogram import Histogram, enter
+from cython.cimports.vecwire.path.pace import MOST_PACED
 from cython.cimports.vecwire.path.slots import Slots
 
 #: The longest that a call of ``send`` takes, in nanoseconds: whoever calls looks around in between.
@@ -35,19 +36,18 @@ class Pacer:
     """
 
     due: int64_t[MOST_PACED]
-    _bins: uint64_t[BINS]
     _clock: cython.double
-    _sum: cython.double
     _spin: int64_t
     #: Frames that were sent, or dropped and counted; their octets; the calls that took.
     frames: uint64_t
     octets: uint64_t
     calls: uint64_t
-    #: How late the latest of them was, in nanoseconds.
-    worst: uint64_t
+    #: How late they were given to the kernel, in nanoseconds.
+    late: Histogram
 
     def __init__(self, *, spin: int = 0) -> None:
         self._spin = spin
+        self.late = Histogram()
         self.start()
 
     def start(self, delay: float = 0.0) -> None:
@@ -139,6 +139,9 @@ class Pacer:
         end: int64_t = monotonic() + PATIENCE
         now: int64_t
         _check(batch)
+        if not hasattr(port, "channel"):
+            # A port in Python may ask for the columns: they are made while all frames are seen.
+            _ = batch.mask
         slack: cython.int = tighten()
         try:
             while index < whole:
@@ -169,13 +172,12 @@ class Pacer:
     def _ready(self, slots: cython.pointer[Slots], first: uint32_t, deadline: int64_t) -> uint32_t:
         """Sleeps until a frame is due; the first frame that is not. ``first`` where it was given up."""
         wanted: int64_t = self.due[first]
-        now: int64_t = monotonic()
         stop: uint32_t = first
-        while now < wanted:
-            if now >= deadline:
-                return first
-            sleep_until(min(wanted, deadline), self._spin)
-            now = monotonic()
+        if wanted > deadline:
+            sleep_until(deadline, 0)
+            return first
+        sleep_until(wanted, self._spin)
+        now: int64_t = monotonic()
         while stop < slots.count and self.due[stop] <= now:
             stop += 1
         return stop
@@ -188,37 +190,11 @@ class Pacer:
     ) -> cython.void:
         """Notes how late frames were when they were given to the kernel."""
         i: uint32_t
-        late: uint64_t
-        place: cython.int
         self.calls += 1
         for i in range(first, last):
-            late = cython.cast(uint64_t, max(now - self.due[i], 0))
-            place = 0
-            while (late >> place) and place < BINS - 1:
-                place += 1
-            self._bins[place] += 1
-            self._sum += cython.cast(cython.double, late)
-            self.worst = max(self.worst, late)
+            enter(cython.address(self.late.counts), cython.cast(uint64_t, max(now - self.due[i], 0)))
             self.octets += slots.lengths[i]
         self.frames += last - first
-
-    @property
-    def mean(self) -> float:
-        """How late frames were on average, in nanoseconds."""
-        return self._sum / self.frames if self.frames else 0.0
-
-    def late(self, share: float) -> int:
-        """So many nanoseconds late, or less, was that share of the frames: to the next power of two.
-
-        Args:
-            share: 0 to 1.
-        """
-        seen: uint64_t = 0
-        for place in range(BINS):
-            seen += self._bins[place]
-            if self.frames and seen >= share * self.frames:
-                return min(1 << place, self.worst) if place else 0
-        return self.worst
 
 
 def _check(batch: Batch) -> None:

@@ -22,12 +22,13 @@ import cython
 from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memset
-from cython.cimports.vecwire.path.batch import Batch, Slots
+from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.channel import Channel
 from cython.cimports.vecwire.path.clock import monotonic, realtime
 from cython.cimports.vecwire.path.histogram import enter
 from cython.cimports.vecwire.path.io import receive
 from cython.cimports.vecwire.path.linux import POLLIN, poll, pollfd
+from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.path.tally import MOST_RUNS, WINDOW, WORDS, Flow, Run
 from cython.cimports.vecwire.wire.stamp import BEGIN, CORRUPTED, DATA, END, FOREIGN, Stamp, read_frame
 from cython.cimports.vecwire.wire.vnet import NEEDS_CSUM

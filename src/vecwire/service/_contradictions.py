@@ -209,9 +209,6 @@ def _mirrors(config: "Config") -> Iterator[Finding]:
                 message = f"port {shown(sink)} gets copies of port {first} in {home} already"
                 remedy = f"copy ports of {home} to it alone, or name another port"
                 yield Finding(path=path, message=message, given=sink, remedy=remedy)
-        else:
-            message = f"port {shown(name)} is in no cable and no switch: there is nothing to copy"
-            yield Finding(path=path, message=message, remedy="join it, or take mirror away")
 
 
 def _unused(config: "Config") -> Iterator[Finding]:

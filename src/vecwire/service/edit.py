@@ -46,7 +46,7 @@ def with_port(config: Config, name: str, options: str | Mapping[str, Any]) -> Co
 
 
 def without_port(config: Config, name: str) -> Config:
-    """Returns the configuration without a port; a cable that it was in is gone too.
+    """Returns the configuration without a port; a cable that it was in is gone too, and so are copies to it.
 
     Raises:
         PortError: There is no such port.
@@ -54,6 +54,9 @@ def without_port(config: Config, name: str) -> Config:
     _port(config, name)
     document = _document(config)
     del document["ports"][name]
+    for entry in document["ports"].values():
+        if entry.get("mirror") == name:
+            del entry["mirror"]
     document["cables"] = {cable: ends for cable, ends in document["cables"].items() if name not in ends}
     for switch in document["switches"].values():
         switch["ports"] = [port for port in switch.get("ports", []) if port != name]

@@ -223,8 +223,9 @@ class Service:
         for name in plan.impair:
             self._ports[name].impair(config.port(name).parsed.impairment)
         for name in plan.watch:
-            engine = self._engines[self._homes[config.joined(name) or ""]]
-            self._watches.begin(name, config.port(name), self._ports, engine)
+            joined = config.joined(name)
+            if joined is not None:
+                self._watches.begin(name, config.port(name), self._ports, self._engines[self._homes[joined]])
 
     def _settle(self, what: str) -> int:
         """Chooses the worker for a cable or a switch: the one with the fewest so far."""
@@ -427,6 +428,8 @@ def _without_refused(plan: Plan, config: Config) -> Plan:
         plan,
         join=tuple(seat for seat in plan.join if seat.port in config.ports),
         start_cables=tuple(name for name in plan.start_cables if name in config.cables),
+        impair=tuple(name for name in plan.impair if name in config.ports),
+        watch=tuple(name for name in plan.watch if name in config.ports),
     )
 
 

@@ -102,3 +102,15 @@ def test_a_batch_has_to_have_room() -> None:
         generator.fill(Batch(2, 1000), 1, 1)
     with pytest.raises(ValueError, match="slots"):
         generator.fill(Batch(2), 3, 1)
+
+
+def test_columns_show_what_is_made() -> None:
+    """Columns of a batch that were taken before it was filled show the frames that it is filled with."""
+    batch = Batch(4, 1514)
+    batch.append(bytes(100), timestamp=7)
+    batch.mask[0] = 0
+    batch.lengths[0] = 20
+    Generator(Traffic().pattern(), [60, 1514]).fill(batch, 2, 1)
+    assert batch.lengths.tolist() == [60, 1514]
+    assert batch.mask.tolist() == [1, 1]
+    assert batch.timestamps.tolist() == [0, 0]

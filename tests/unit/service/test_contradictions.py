@@ -48,6 +48,20 @@ def faults(text: str) -> list[Fault]:
             "switches.t.ports[0]",
             "in switch s already",
         ),
+        ('c = { spec = "tap,ifname=c", mirror = "n" }', "ports.c.mirror", "there is no port 'n'"),
+        (
+            'c = { spec = "tap,ifname=c", mirror = "a" }\n[cables]\nx = ["a", "b"]',
+            "ports.c.mirror",
+            "port 'a' is in cable x",
+        ),
+        (
+            (
+                'c = { spec = "tap,ifname=c", mirror = "b" }\nd = { spec = "tap,ifname=d", mirror = "b" }\n'
+                '[switches.s]\nports = ["c"]\n[switches.t]\nports = ["d"]'
+            ),
+            "ports.d.mirror",
+            "copies of port c in switch s already",
+        ),
         ('[ports.c]\nspec = "tap,ifname=c"\nvlan = 2\ntagged = [2]', "ports.c.tagged", "VLAN 2"),
         (
             'c = { spec = "tap,ifname=c", vlan = 2 }\n[cables]\nx = ["a", "c"]',

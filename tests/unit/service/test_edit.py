@@ -108,3 +108,40 @@ def test_a_wrong_option_is_told(name: str, options: dict[str, object], message: 
     """What cannot be changed on an open port, or not to that, is refused with the reason."""
     with pytest.raises(ConfigError, match=message):
         with_options(CONFIG, name, options)
+
+
+def test_an_impairment_is_changed_in_the_spec() -> None:
+    """What impairs a port is given by its options, and the port stays open; without a value it goes."""
+    new = with_options(CONFIG, "a", {"delay": "50ms", "loss": "1%", "limit": 5000})
+    assert new.port("a").spec == "transport=tap,ifname=tap0,delay=50ms,loss=1%,limit=5000"
+    plan = difference(CONFIG, new)
+    assert (plan.impair, plan.open, plan.close, plan.change) == (("a",), (), (), ())
+    assert plan.summary()["changed"] == ["a"]
+    back = with_options(new, "a", {"delay": None, "loss": None, "limit": None})
+    assert difference(CONFIG, back).empty
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"delay": "50"}, "needs a unit"),
+        ({"jitter": "1ms"}, "jitter needs"),
+        ({"loss": "101%"}, "loss must be"),
+    ],
+)
+def test_a_wrong_impairment_is_refused(options: dict[str, str], message: str) -> None:
+    """An impairment is judged as in a spec."""
+    with pytest.raises(ConfigError, match=message):
+        with_options(CONFIG, "a", options)
+
+
+def test_a_mirror_comes_and_goes() -> None:
+    """A port is watched where it is joined, otherwise when that changes, and no more without its mirror."""
+    spare = with_port(CONFIG, "e", "tap,ifname=tap4")
+    new = with_options(spare, "a", {"mirror": "e", "trace": True})
+    assert (difference(spare, new).watch, difference(spare, new).unwatch) == (("a",), ())
+    assert difference(new, new).empty
+    gone = without_port(new, "e")
+    assert gone.port("a").mirror is None
+    plan = difference(new, gone)
+    assert (plan.unwatch, plan.watch, plan.close) == (("a",), ("a",), ("e",))
