@@ -4,19 +4,16 @@ Between two network namespaces of its own, over one veth pair, three generators 
 60 octets as fast as they can: the bench's loop in C around sendmmsg(2), ``vecwire blast`` and scapy's
 ``sendp``. What is told is what the far end's counters say has arrived.
 
-Then frames pass a relay that holds each for a known time, between ``vecwire blast`` and ``vecwire sink``, and
-the percentiles that the sink tells are set against it.
+Then frames pass a cable whose far port delays them, between ``vecwire blast`` and ``vecwire sink``, and the
+percentiles that the sink tells are set against that delay.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
 import json
 import os
-import select
-import socket
 import statistics
 import sys
 import tempfile
@@ -25,7 +22,7 @@ from pathlib import Path
 
 from vecwire.bench.frames import as_input, frame
 from vecwire.bench.helper import compile_helper
-from vecwire.bench.lab import Namespace, Process, veth
+from vecwire.bench.lab import Namespace, veth
 
 DEPTH = 64
 SCAPY = """
@@ -92,36 +89,11 @@ def generators(rounds: int, seconds: float) -> None:
         print(f"{name:>16}{middle:>12,.0f}/s  ({min(rates):,.0f}, {max(rates):,.0f}){middle / base:>8.2f}")
 
 
-def relay(seconds: float, sink: Process) -> None:
-    """Holds each frame from ``veth1`` for so long, and sends it to ``veth2``, while a sink runs."""
-    ends = []
-    for name in ("veth1", "veth2"):
-        end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        end.setsockopt(263, 23, 1)  # SOL_PACKET, PACKET_IGNORE_OUTGOING
-        end.bind((name, 3))
-        end.setblocking(False)
-        ends.append(end)
-    source, target = ends
-    held: collections.deque[tuple[float, bytes]] = collections.deque()
-    while sink.alive:
-        wait = max(0.0, held[0][0] - time.perf_counter()) if held else 0.01
-        if wait > 0.0002:
-            select.select([source], [], [], wait - 0.0002)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                octets = source.recv(2048)
-                held.append((time.perf_counter() + seconds, octets))
-        while held and held[0][0] <= time.perf_counter():
-            target.send(held.popleft()[1])
-    for end in ends:
-        end.close()
-
-
 def delays(wanted: list[float], rate: int, seconds: float) -> None:
     """Prints the table of delays."""
-    print(f"latency told by the sink at {rate} frames/s through a relay that holds each frame")
+    print(f"latency told by the sink at {rate} frames/s through a cable with a delay")
     names = ("p50", "p90", "p99", "p99_9")
-    print(f"{'held for':>10}" + "".join(f"{name:>12}{'off by':>8}" for name in names))
+    print(f"{'delay':>10}" + "".join(f"{name:>12}{'off by':>8}" for name in names))
     for delay in wanted:
         with contextlib.ExitStack() as stack:
             a, middle, b = spaces = [Namespace() for _ in range(3)]
@@ -129,6 +101,10 @@ def delays(wanted: list[float], rate: int, seconds: float) -> None:
                 stack.callback(space.close)
             veth((a, "veth0"), (middle, "veth1"))
             veth((middle, "veth2"), (b, "veth3"))
+            ports = ["raw,ifname=veth1", f"raw,ifname=veth2,limit=100000,delay={delay * 1e3:g}ms"]
+            cable = middle.start([*VECWIRE, "cable", *ports])
+            stack.callback(cable.stop)
+            cable.expect("ready")
             sink = b.start([*VECWIRE, "sink", "--json", "--once", "--duration", "60", "raw,ifname=veth3"])
             stack.callback(sink.stop)
             sink.expect("ready")
@@ -136,8 +112,6 @@ def delays(wanted: list[float], rate: int, seconds: float) -> None:
                 [*VECWIRE, "blast", "--rate", str(rate), "--duration", str(seconds), "raw,ifname=veth0"]
             )
             stack.callback(blast.stop)
-            with middle.enter():
-                relay(delay, sink)
             events = [json.loads(line) for line in sink.finish().splitlines() if line.startswith("{")]
         found = events[-1]["latency"]
         print(
@@ -153,9 +127,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of which the median is shown")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long one measurement takes")
-    parser.add_argument("--rate", type=int, default=1000, help="frames/s of the blast through the relay")
+    parser.add_argument("--rate", type=int, default=1000, help="frames/s of the blast through the delay")
     parser.add_argument(
-        "--delays", type=float, nargs="*", default=[0.005, 0.02, 0.05], help="seconds that frames are held"
+        "--delays", type=float, nargs="*", default=[0.005, 0.02, 0.05], help="seconds of delay"
     )
     chosen = parser.parse_args()
     generators(chosen.rounds, chosen.seconds)

@@ -55,6 +55,24 @@ def test_nothing_is_lost_at_a_modest_rate(kind: str, frames: str) -> None:
     assert 0 < report.latency.least <= report.latency.p50 <= report.latency.p99_9 <= report.latency.most
 
 
+def test_what_a_port_does_to_frames_is_told() -> None:
+    """Frames that a port loses, doubles and delays on purpose are those that the sink tells of."""
+    options = ",loss=10%,duplicate=5%,delay=20ms,limit=10000,seed=7"
+    with joined("raw", options) as ends, judged(ends.right) as sink:
+        blast = Blast(ends.left, Traffic(flows=3), Rate(frames=4000), count=1000)
+        blast.run()
+        counters = ends.left.stats
+    report = sink.report()
+    marks = 1000 + 3 * (1 + 3)
+    assert report.latency is not None
+    assert report.latency.least >= 20_000_000
+    assert 0 < report.counts["lost"] <= counters.tx_lost
+    assert 0 < report.counts["duplicates"] <= counters.tx_duplicated
+    assert report.counts["received"] + report.counts["lost"] == report.counts["expected"] == blast.frames
+    assert report.counts["frames"] == report.counts["received"] + report.counts["duplicates"]
+    assert report.counts["frames"] <= marks - counters.tx_lost + counters.tx_duplicated
+
+
 def test_as_fast_as_it_goes_ends_after_its_count() -> None:
     """Without a rate, frames that were sent and did not come are lost, all others received."""
     with joined("raw") as ends, judged(ends.right) as sink:

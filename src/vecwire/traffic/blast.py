@@ -19,6 +19,8 @@ MARK_SECONDS = 0.02
 SLICE = 0.5
 #: Seconds that a port without room, or without a peer, is waited for at a time.
 ROOM_SECONDS = 0.05
+#: How often a port that delays frames is told to send those that are due, in seconds.
+LATE_SECONDS = 0.0005
 _MOST = 2**63 - 1
 
 
@@ -100,7 +102,9 @@ class Blast:
         self._send_marks(begin=True)
         self._generator.restart()
         self._began = time.monotonic()
-        send = self._by_channel if isinstance(self.port, TransportPort) else self._by_calls
+        # What impairs frames does so within the calls of the port.
+        whole = isinstance(self.port, TransportPort) and not self.port.impairment
+        send = self._by_channel if whole else self._by_calls
         while not self._ending.is_set() and (left := (self._count or _MOST) - self.frames) > 0:
             if (time_left := self._began + self._seconds - time.monotonic()) <= 0:
                 break
@@ -108,8 +112,22 @@ class Blast:
                 self.port.wait(ROOM_SECONDS, write=True)
         self._ended = time.monotonic()
         # What is on its way is not to be overtaken, nor driven out of a full queue.
-        time.sleep(MARK_SECONDS)
+        self._rest(MARK_SECONDS)
         self._send_marks(begin=False)
+        while self._late and not self._ending.is_set():
+            self._rest(LATE_SECONDS)
+
+    @property
+    def _late(self) -> int:
+        """How many frames the port delays."""
+        return int(self.port.channel.late) if isinstance(self.port, TransportPort) else 0
+
+    def _rest(self, seconds: float) -> None:
+        """Sleeps; frames that the port delays leave meanwhile."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, LATE_SECONDS if self._late else ROOM_SECONDS))
+            self.port.wait(0.0)
 
     def _by_channel(self, left: int, seconds: float) -> bool:
         """Sends with the compiled loop; whether the port is up."""
@@ -121,7 +139,7 @@ class Blast:
         depth = self._batch.depth
         pace = self.wanted * (time.monotonic() - self._began) - self.frames if self.wanted else depth
         if pace < 1:
-            time.sleep(min((1 - pace) / self.wanted, ROOM_SECONDS, seconds))
+            self._rest(min((1 - pace) / self.wanted, ROOM_SECONDS, seconds))
             return True
         count = min(left, depth, int(pace))
         self._generator.fill(self._batch, count, time.time_ns())
@@ -134,7 +152,7 @@ class Blast:
         batch = self._marks
         for turn in range(MARKS):
             if turn:
-                time.sleep(MARK_SECONDS)
+                self._rest(MARK_SECONDS)
             flow = 0
             while flow < (1 if begin else self.traffic.flows):
                 flow = self._generator.marks(batch, begin=begin, first=flow)
