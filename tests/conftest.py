@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ from prepare import PEERS
 
 ROOT = Path(__file__).parent
 NEED_ROOT = tuple(ROOT / name for name in ("kernel", "interop", "faults"))
+
+
+def pytest_configure() -> None:
+    """Has SIGINT taken, here and in what tests start: a shell's job in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
