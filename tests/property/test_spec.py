@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vecwire.spec import SPEC_CLASSES, L2tpv3Spec, Option, Spec, SpecError, parse
 from vecwire.spec.kinds import (
     Boolean,
+    Duration,
     Expression,
     FilePath,
     Host,
@@ -20,6 +21,8 @@ from vecwire.spec.kinds import (
     Mac,
     Namespace,
     Port,
+    Rate,
+    Share,
     TapInterface,
     UnixAddress,
 )
@@ -72,6 +75,9 @@ VALUES: dict[type[Kind], st.SearchStrategy[Any]] = {
     FilePath: _texts(200),
     Expression: _texts(200).map(str.strip).filter(bool),
     Namespace: _texts(200).filter(lambda name: name not in {".", ".."}),
+    Duration: st.integers(0, 1000 * 10**9).map(lambda nanoseconds: nanoseconds / 1e9),
+    Rate: st.integers(0, 10**12),
+    Share: st.integers(0, 10**9).map(lambda parts: parts / 1e9),
 }
 VALUES[TapInterface] = VALUES[Interface] | st.sampled_from(["tap%d", "%d"])
 
