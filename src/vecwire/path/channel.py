@@ -289,20 +289,15 @@ class Channel:
         Raises:
             PortError: if a cable or a switch has claimed the port, or another thread receives from it.
         """
-        if self.user is not None:
-            self.claim(None)
-        if self._receiving:
-            raise in_use("receives from")
         endpoint = cython.address(self.endpoint)
         slots = cython.address(batch.slots)
         got: uint32_t = 0
-        if self._seized:
+        if not self.enter_recv():
             batch.clear()
             return 0
-        self._receiving = True
         with cython.nogil:
             got = receive(endpoint, slots)
-        self._receiving = False
+        self.leave_recv()
         batch.publish()
         return got
 
@@ -315,29 +310,26 @@ class Channel:
             PortError: if a cable or a switch has claimed the port, or another thread sends through it.
             ValueError: if a frame was given a length that leaves its slot; nothing is sent then.
         """
-        if self.user is not None:
-            self.claim(None)
-        if self._sending:
-            raise in_use("sends through")
         endpoint = cython.address(self.endpoint)
         hold = cython.address(self.hold)
-        if self._seized:
+        if not self.enter_send():
             return 0
-        slots = batch.ready(first)
-        start: uint32_t = first if slots == cython.address(batch.slots) else 0
-        index: uint32_t = start
-        self._sending = True
-        with cython.nogil:
-            endpoint.blocked = 0
-            if self.impairer.impair.on:
-                index = self._impede(slots, start)
-            elif not hold.count or drain(endpoint, hold):
-                index = transmit(endpoint, slots, start, slots.count)
-                # Where some segments of a frame have left, the rest of it follows from a copy.
-                if index < slots.count and slots.progress[index] and keep(endpoint, hold, slots, index):
-                    slots.progress[index] = 0
-                    index += 1
-        self._sending = False
+        try:
+            slots = batch.ready(first)
+            start: uint32_t = first if slots == cython.address(batch.slots) else 0
+            index: uint32_t = start
+            with cython.nogil:
+                endpoint.blocked = 0
+                if self.impairer.impair.on:
+                    index = self._impede(slots, start)
+                elif not hold.count or drain(endpoint, hold):
+                    index = transmit(endpoint, slots, start, slots.count)
+                    # Where some segments of a frame have left, the rest of it follows from a copy.
+                    if index < slots.count and slots.progress[index] and keep(endpoint, hold, slots, index):
+                        slots.progress[index] = 0
+                        index += 1
+        finally:
+            self.leave_send()
         return batch.conclude(slots, index) - first
 
     def enter_send(self) -> bool:

@@ -68,6 +68,14 @@ def within_limit(member: cython.pointer[Member], moment: uint64_t) -> cython.bin
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def exchanges(member: cython.pointer[Member], other: cython.pointer[Member]) -> cython.bint:
+    """Whether frames of a port may go to another: it is there, and not in the same horizon group."""
+    return other.seat != cython.NULL and not (member.horizon and other.horizon == member.horizon)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def decide(
     plane: cython.pointer[Plane],
     member: cython.pointer[Member],
@@ -105,7 +113,7 @@ def decide(
     if cython.cast(uint32_t, target) == number:
         counters[count.SWITCH_LOCAL] += 1
         return DROP
-    if member.horizon and plane.members[target].horizon == member.horizon:
+    if not exchanges(member, cython.address(plane.members[target])):
         counters[count.SWITCH_HORIZON] += 1
         return DROP
     return target
@@ -205,9 +213,7 @@ def flood_alike(
         pick(cython.address(plane.view), slots, plane.order[k])
     for other in range(plane.count):
         target = cython.address(plane.members[other])
-        if target.seat == cython.NULL or other == number:
-            continue
-        if member.horizon and target.horizon == member.horizon:
+        if other == number or not exchanges(member, target):
             continue
         deliver(target.seat, cython.address(plane.view))
         takers += 1
@@ -267,9 +273,7 @@ def flood(
         again = False
         for other in range(plane.count):
             target = cython.address(plane.members[other])
-            if target.seat == cython.NULL or other == number:
-                continue
-            if member.horizon and target.horizon == member.horizon:
+            if other == number or not exchanges(member, target):
                 continue
             begin_view(plane, slots)
             for k in range(floods):

@@ -9,28 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from peers.controlled import PORTS, Fake, serving
+from peers.controlled import PORTS, Fake
 from vecwire.cli import application
 from vecwire.cli.ctl import SUBCOMMANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def fake() -> Iterator[Fake]:
-    """The service."""
-    made = Fake()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def path(fake: Fake, tmp_path: Path) -> Iterator[str]:
-    """Where it listens."""
-    with serving(fake, tmp_path / "control.sock"):
-        yield str(tmp_path / "control.sock")
 
 
 def ctl(path: str, *arguments: str) -> Result:

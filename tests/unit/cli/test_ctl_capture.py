@@ -9,36 +9,20 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Self
 
-import pytest
 from scapy.utils import rdpcap
 
 from peers.background import Background
 from peers.command import vecwire_command
-from peers.controlled import Fake, serving
 from peers.net import wait_until
 from vecwire.capture import CaptureReader
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from peers.controlled import Fake
+
 FRAME = bytes.fromhex("0200000000010200000000028100000a0800") + bytes(46)
-
-
-@pytest.fixture
-def fake() -> Iterator[Fake]:
-    """The service."""
-    made = Fake()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def path(fake: Fake, tmp_path: Path) -> Iterator[str]:
-    """Where it listens."""
-    with serving(fake, tmp_path / "control.sock"):
-        yield str(tmp_path / "control.sock")
 
 
 class Feeding:

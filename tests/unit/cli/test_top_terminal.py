@@ -22,23 +22,8 @@ from peers.controlled import Fake, serving
 from peers.net import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
-
-
-@pytest.fixture
-def fake() -> Iterator[Fake]:
-    """The service."""
-    made = Fake()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def path(fake: Fake, tmp_path: Path) -> Iterator[str]:
-    """Where it listens."""
-    with serving(fake, tmp_path / "control.sock"):
-        yield str(tmp_path / "control.sock")
 
 
 class Terminal:

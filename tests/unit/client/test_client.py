@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from peers.controlled import PORTS, Fake, serving
+from peers.controlled import PORTS, Fake
 from peers.net import open_descriptors, wait_until
 from vecwire.client import DEFAULT_PATH, AsyncClient, Client
 from vecwire.errors import ConfigError, PortError, SpecError, UnsupportedError
@@ -43,21 +43,6 @@ class Both:
         self._client.close()
         if self._loop:
             self._loop.close()
-
-
-@pytest.fixture
-def fake() -> Iterator[Fake]:
-    """The service."""
-    made = Fake()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def path(fake: Fake, tmp_path: Path) -> Iterator[str]:
-    """Where it listens."""
-    with serving(fake, tmp_path / "control.sock"):
-        yield str(tmp_path / "control.sock")
 
 
 @pytest.fixture(params=[Client, AsyncClient])

@@ -24,27 +24,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the service listens."""
-    return tmp_path / "run" / "control.sock"
-
-
-@pytest.fixture
-def fake() -> Iterator[Fake]:
-    """The service."""
-    made = Fake()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(fake: Fake, path: Path) -> Iterator[Server]:
-    """The service, listening."""
-    with serving(fake, path) as made:
-        yield made
-
-
-@pytest.fixture
 def peer(server: Server) -> Iterator[Peer]:
     """A client of it."""
     with Peer(server.control.path) as made:

@@ -17,29 +17,7 @@ from vecwire.errors import PortError
 from vecwire.service.control import Control, listen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the service listens."""
-    return tmp_path / "run" / "control.sock"
-
-
-@pytest.fixture
-def fake() -> Iterator[Fake]:
-    """The service."""
-    made = Fake()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(fake: Fake, path: Path) -> Iterator[Server]:
-    """The service, listening."""
-    with serving(fake, path) as made:
-        yield made
 
 
 def test_only_its_user_may_open_the_path(server: Server) -> None:
