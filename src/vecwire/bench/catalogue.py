@@ -19,6 +19,7 @@ from vecwire.bench.tables import (
     frames_per_second,
     latency,
     many_tunnels,
+    ports,
     tunnel_tcp,
     wire_tcp,
 )
@@ -136,6 +137,16 @@ def catalogue() -> tuple[Table, ...]:
             (VecwireRaw(RAW), CLoop(C_LOOP)),
             depth,
             ("1", "4", "16", "64", "256"),
+            line=True,
+        ),
+        Table(
+            "ports",
+            "Cost as ports grow, in one switch",
+            "60 octets, flat out, between two ports that the switch has learned; all others are idle taps.",
+            (Column("ns", "ns/frame", 0), Column("frames", "frames/s", 0)),
+            (VecwireRaw(SWITCH, "switch"), OpenVSwitch("OVS netdev")),
+            ports,
+            ("2", "16", "64", "256"),
             line=True,
         ),
         Table(

@@ -103,6 +103,10 @@ class Contender(ABC):
 
     Args:
         name: what tables call it; always the same for the same thing.
+
+    Attributes:
+        depth: how many frames one call moves at the most, where it can be told.
+        ports: how many ports it joins, where a table asks for more than two; the others are idle taps.
     """
 
     #: Programs that it needs, with Debian's packages for them.
@@ -113,6 +117,7 @@ class Contender(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self.depth = DEPTH
+        self.ports = 2
         self.processes: list[Process] = []
         self.stack = contextlib.ExitStack()
 
@@ -167,6 +172,10 @@ class Contender(ABC):
         self.stack.close()
         self.processes = []
 
+    def idle(self) -> list[str]:
+        """The names of the ports beyond two, through which nothing is meant to go."""
+        return [f"idle{number}" for number in range(self.ports - 2)]
+
     def client(self, site: Site) -> Host:
         """Who talks to host b."""
         return site.a
@@ -179,6 +188,6 @@ class Contender(ABC):
         return f"<{self.name}>"
 
 
-def vecwire_cable(first: str, second: str, *options: str, command: str = "cable") -> list[str]:
-    """The command that joins two specs, with this interpreter and this package."""
-    return [sys.executable, "-m", "vecwire", command, first, second, *options]
+def joined(*words: str, command: str = "cable") -> list[str]:
+    """The command that joins specs, with this interpreter and this package; options may follow the specs."""
+    return [sys.executable, "-m", "vecwire", command, *words]

@@ -21,10 +21,10 @@ def udp_packet(source: str, target: str, ports: tuple[int, int], payload: bytes)
     return head + struct.pack("!HHHH", *ports, UDP + len(payload), 0) + payload
 
 
-def frame(octets: int, *, to: bytes = NOBODY) -> bytes:
+def frame(octets: int, *, to: bytes = NOBODY, source: bytes = SENDER) -> bytes:
     """An Ethernet frame of so many octets, without the four of the check sequence, that carries UDP."""
     payload = bytes(octets - ETHERNET - IPV4 - UDP)
-    return to + SENDER + b"\x08\x00" + udp_packet("10.9.0.1", "10.9.0.2", (9, 9), payload)
+    return to + source + b"\x08\x00" + udp_packet("10.9.0.1", "10.9.0.2", (9, 9), payload)
 
 
 def in_l2tpv3(inner: bytes, to: bytes, hosts: tuple[str, str], port: int, session: int) -> bytes:

@@ -43,20 +43,20 @@ class ManyCables(Contender):
         specs = [
             f"l2tpv3,udp=1,src={side}.2,dst={side}.1,srcport={port},dstport={port},"
             f"rx_session={_SESSION},tx_session={_SESSION}"
-            for port in self.ports()
+            for port in self.udp_ports()
             for side in _SIDES
         ]
         command = [sys.executable, "-m", "vecwire.bench.many", *specs]
         self.launch(site.middle, command, cpu=cpu, stdin=None)
 
-    def ports(self) -> range:
+    def udp_ports(self) -> range:
         """The UDP ports of the tunnels of one side."""
         return range(_FIRST_PORT, _FIRST_PORT + self.tunnels // 2)
 
     def load(self) -> list[bytes]:
         """A frame for each tunnel that frames come in by."""
         hosts = (f"{_SIDES[0]}.1", f"{_SIDES[0]}.2")
-        return [in_l2tpv3(frame(INNER), _MAC, hosts, port, _SESSION) for port in self.ports()]
+        return [in_l2tpv3(frame(INNER), _MAC, hosts, port, _SESSION) for port in self.udp_ports()]
 
     def counts(self) -> tuple[int, int]:
         """How many frames have left so far, and how many were dropped."""

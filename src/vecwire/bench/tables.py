@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vecwire.bench.contender import ADDRESSES, Contender, Site, Wan, Wire
-from vecwire.bench.frames import as_input, frame
+from vecwire.bench.frames import NOBODY, SENDER, as_input, frame
 from vecwire.bench.helper import compile_helper
 from vecwire.bench.hub import Hub, ManyCables
 from vecwire.bench.lab import BenchError, Process
@@ -174,6 +174,18 @@ def offer(site: Site, frames: Sequence[bytes], rate: float, settings: Settings, 
     return process
 
 
+def introduce(site: Site) -> None:
+    """Has the second host send a frame from the address that the load is for, so that a switch knows it."""
+    hello = as_input([frame(SIZES[0], to=SENDER, source=NOBODY)])
+    process = site.b.start(
+        [str(compile_helper(site.folder)), "send", "host0", "100", "1", "0.05"], stdin=hello
+    )
+    try:
+        process.finish()
+    finally:
+        process.stop()
+
+
 def _rate_of(case: str) -> tuple[int, float]:
     size, _, rate = case.partition(" octets, ")
     return int(size), 0.0 if rate == "flat out" else float(rate.split("/")[0].replace(",", ""))
@@ -187,6 +199,7 @@ def frames_per_second(contender: Contender, case: str, settings: Settings) -> di
         contender.start(site, cpu=cpu)
         try:
             contender.wait(site)
+            introduce(site)
             load = offer(site, [frame(size)], rate, settings, load_cpu)
             try:
                 before = site.b.octets_and_frames("host0")[1]
@@ -215,6 +228,12 @@ def frames_per_second(contender: Contender, case: str, settings: Settings) -> di
 def depth(contender: Contender, case: str, settings: Settings) -> dict[str, float]:
     """Frames of 60 octets flat out, with so many frames a call at the most."""
     contender.depth = int(case)
+    return frames_per_second(contender, "60 octets, flat out", settings)
+
+
+def ports(contender: Contender, case: str, settings: Settings) -> dict[str, float]:
+    """Frames of 60 octets flat out between two ports of a switch that has so many."""
+    contender.ports = int(case)
     return frames_per_second(contender, "60 octets, flat out", settings)
 
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from vecwire.bench.contender import OUTER, Contender, Site, Wan, vecwire_cable
+from vecwire.bench.contender import OUTER, Contender, Site, Wan, joined
 
 _L2TPV3 = "rx_session={0},tx_session={1}"
 
@@ -31,7 +31,7 @@ class VecwireTunnel(Contender):
                 self._transport.format(number + 1, 2 - number)
                 + f",src={OUTER[number]},dst={OUTER[1 - number]}"
             )
-            command = vecwire_cable("tap,ifname=inner0", spec, *self._options)
+            command = joined("tap,ifname=inner0", spec, *self._options)
             self.launch(host, command, cpu=cpu)
 
 
@@ -44,7 +44,7 @@ class VecwireBess(Contender):
         site.taps()
         path = site.folder / "bess"
         for host, spec in ((site.a, f"bess,listen={path}"), (site.b, f"bess,dst={path}")):
-            self.launch(host, vecwire_cable("tap,ifname=inner0", spec), cpu=cpu)
+            self.launch(host, joined("tap,ifname=inner0", spec), cpu=cpu)
 
 
 class QemuTunnel(Contender):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vecwire.bench import uml_launch
-from vecwire.bench.contender import ADDRESSES, INNER_MTU, OUTER, Contender, Host, Site, Wan, vecwire_cable
+from vecwire.bench.contender import ADDRESSES, INNER_MTU, OUTER, Contender, Host, Site, Wan, joined
 from vecwire.bench.lab import BenchError, Process
 
 _READY = "@@guest ready"
@@ -79,7 +79,7 @@ class UmlGuest(Contender):
             "link set inner0 up",
         )
         texts = {"path": site.folder / "bess", "a": OUTER[0], "b": OUTER[1]}
-        self.launch(site.b, vecwire_cable("tap,ifname=inner0", self._spec.format(**texts)), cpu=cpu)
+        self.launch(site.b, joined("tap,ifname=inner0", self._spec.format(**texts)), cpu=cpu)
         init = Path(site.folder, "init")
         init.write_text(_INIT, encoding="utf-8")
         init.chmod(0o700)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vecwire.bench import rivals
-from vecwire.bench.contender import Contender, Site, Wire, vecwire_cable
+from vecwire.bench.contender import Contender, Site, Wire, joined
 from vecwire.bench.helper import compile_helper, compiler
 from vecwire.bench.lab import wait_until
 
@@ -26,7 +26,8 @@ class VecwireRaw(Contender):
         """One process."""
         assert isinstance(site, Wire)  # noqa: S101 # the tables see to it
         specs = [f"raw,ifname=port{number},depth={self.depth}" for number in (0, 1)]
-        self.launch(site.middle, vecwire_cable(*specs, command=self._command), cpu=cpu)
+        specs += [f"tap,ifname={idle}" for idle in self.idle()]
+        self.launch(site.middle, joined(*specs, command=self._command), cpu=cpu)
 
 
 class KernelBridge(Contender):
@@ -94,7 +95,9 @@ class OpenVSwitch(Contender):
         )
         bridge = ["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"]
         ports = [word for port in ("port0", "port1") for word in ("--", "add-port", "br0", port)]
-        where.run(["ovs-vsctl", control, "--timeout=20", *bridge, *ports])
+        for idle in self.idle():
+            ports += ["--", "add-port", "br0", idle, "--", "set", "interface", idle, "type=tap"]
+        where.run(["ovs-vsctl", control, "--timeout=60", *bridge, *ports], timeout=70)
 
 
 class Testpmd(Contender):

@@ -32,7 +32,7 @@ Examples:
 """
 
 _WIDE = 150
-_NAMES = ("tunnel", "wire", "frames", "latency", "depth", "tunnels", "flows")
+_NAMES = ("tunnel", "wire", "frames", "latency", "depth", "ports", "tunnels", "flows")
 
 
 def command(
