@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from vecwire.bench.samples import Results, Summary
 from vecwire.bench.tables import BRIDGE, C_LOOP, QEMU, RAW, SWITCH, VECWIRE, VXLAN, Column, Table
@@ -100,14 +101,19 @@ def ratios(
     theirs: str,
     other_case: str | None = None,
 ) -> list[float]:
-    """Our medians over theirs, one for each value; empty where one was not measured."""
+    """Ours over theirs, one for each value; empty where one was not measured.
+
+    It is the median of the rounds' ratios: what both had in a round, they had within the same seconds, so
+    that what else the machine did meanwhile weighs on both.
+    """
     found = []
     for value in values:
-        mine = figure(results, table, case, ours, value)
-        other = figure(results, table, case if other_case is None else other_case, theirs, value)
-        if mine is None or other is None or not other.median:
+        mine = results.by_turn(table, case, ours, value)
+        other = results.by_turn(table, case if other_case is None else other_case, theirs, value)
+        each = [mine[turn] / other[turn] for turn in sorted(mine.keys() & other.keys()) if other[turn]]
+        if not each:
             return []
-        found.append(mine.median / other.median)
+        found.append(median(each))
     return found
 
 

@@ -86,7 +86,7 @@ def _machine(machine: Mapping[str, object], settings: Mapping[str, object]) -> I
         f"Each figure is the median of {settings.get('rounds')} rounds, with the least and the most of them "
         f"in brackets. A run of TCP is {settings.get('tcp')} s, frames are counted for "
         f"{settings.get('frames')} s, round trips are {settings.get('pings')} in a row. The contenders take "
-        "turns.\n"
+        "turns; the verdict is the median of each round's ratio.\n"
     )
 
 

@@ -104,12 +104,16 @@ class Results:
 
     def summary(self, table: str, case: str, contender: str, value: str) -> Summary | None:
         """The median of one value over the rounds; None where it was not measured."""
-        return summary(
-            sample.values[value]
+        return summary(self.by_turn(table, case, contender, value).values())
+
+    def by_turn(self, table: str, case: str, contender: str, value: str) -> dict[int, float]:
+        """One value in each round in which it was measured."""
+        return {
+            sample.turn: sample.values[value]
             for sample in self.samples
             if (sample.table, sample.case, sample.contender) == (table, case, contender)
             and value in sample.values
-        )
+        }
 
     def why_not(self, table: str, case: str, contender: str) -> str:
         """Why there is no value: what is missing, or the last error."""

@@ -61,6 +61,17 @@ def test_a_goal_is_told_apart_from_a_promise() -> None:
     assert (found.met, found.goal) == (True, True)
 
 
+def test_a_verdict_compares_within_rounds() -> None:
+    """What slows both in a round changes no ratio; a round that one of them missed does not count."""
+    made = Results({}, {})
+    for turn, (ours, theirs) in enumerate([(110.0, 100.0), (330.0, 300.0), (222.0, 200.0), (900.0, None)]):
+        made.add(Sample("frames", "60 octets, flat out", "vecwire raw", turn, {"ns": ours}))
+        values = {} if theirs is None else {"ns": theirs}
+        made.add(Sample("frames", "60 octets, flat out", "C loop", turn, values))
+    found = next(each for each in figures.verdicts(made) if each.target == "at most 1.15 of the C loop")
+    assert (found.measured, found.met) == ("1.10", True)
+
+
 def test_the_bridge_costs_what_the_load_costs_more() -> None:
     """It has no process: its cost is the load's, beside that of nothing, and only flat out."""
     made = Results({}, {})
