@@ -14,6 +14,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 SOURCE = Path("src")
+PROCESSORS = os.cpu_count() or 1
 COMPILED_PACKAGES = ("vecwire/wire", "vecwire/path")
 DIRECTIVES = {
     "language_level": 3,
@@ -59,6 +60,7 @@ setup(
         compiled_modules(),
         build_dir="build/cython",
         compiler_directives=DIRECTIVES,
-        nthreads=os.cpu_count() or 1,
+        nthreads=PROCESSORS,
     ),
+    options={"build_ext": {"parallel": PROCESSORS}},
 )
