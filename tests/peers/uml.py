@@ -34,7 +34,8 @@ What Debian's UML (6.1.176) does. Seen here, unless it says otherwise:
   word. Sockets are not connected: a frame from any source is taken.
 - A transport's data is not zeroed (from reading): `udp`, `has_sequence` and the pins are undefined where
   they are not given. The guest boots with `init_on_alloc=1`, so that absent means 0.
-- IPv6 is a module in Debian's UML and is loaded by hand; the guest has no /lib/modules of its own.
+- IPv6 and VLAN devices are modules in Debian's UML and are loaded by hand; the guest has no /lib/modules of
+  its own.
 - On a processor with AMX, UML 6.1 dies at boot; see `uml_launch.py`.
 """
 
@@ -50,6 +51,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from peers.background import ProcessError
+from peers.counters import FILES, bad_checksums, protocol_counters
 from peers.net import (
     Iperf,
     Namespace,
@@ -71,10 +73,10 @@ _READY = "@@guest ready"
 _PANIC = "Kernel panic - not syncing"
 
 # The host need not have kmod, and the guest has the host's programs: call finit_module(2), 313, directly.
-_LOAD_IPV6 = """import ctypes, os
+_LOAD = """import ctypes, os, sys
 folder = "/usr/lib/uml/modules/" + os.uname().release + "/"
 needs = dict(line.split(":") for line in open(folder + "modules.dep"))
-wanted = "kernel/net/ipv6/ipv6.ko"
+wanted = "kernel/net/" + sys.argv[1]
 for module in [*needs[wanted].split()[::-1], wanted]:
     with open(folder + module, "rb") as file:
         ctypes.CDLL(None).syscall(313, file.fileno(), b"", 0)
@@ -88,7 +90,8 @@ mount -t tmpfs tmpfs /run
 stty -echo -onlcr
 dmesg -n 1
 cd /run
-[ -d /proc/sys/net/ipv6 ] || '{sys.executable}' -I -S "${{0%/*}}/load_ipv6.py"
+load() {{ '{sys.executable}' -I -S "${{0%/*}}/load.py" "$1"; }}
+[ -d /proc/sys/net/ipv6 ] || load ipv6/ipv6.ko
 ip link set lo up
 echo '{_READY}'
 while read -r line; do eval "$line"; done
@@ -116,7 +119,7 @@ class Uml:
         try:
             init = Path(self._folder.name, "init")
             init.write_text(_INIT, encoding="utf-8")
-            init.with_name("load_ipv6.py").write_text(_LOAD_IPV6, encoding="utf-8")
+            init.with_name("load.py").write_text(_LOAD, encoding="utf-8")
             init.chmod(0o700)
             arguments = [
                 f"mem={memory}",
@@ -195,28 +198,45 @@ class Uml:
         """The kernel log of the guest, without colours."""
         return self.run(["dmesg", "--color=never"])
 
-    def configure(self, *addresses: str, mtu: int | None = None, mac: str | None = None) -> None:
-        """Sets vec0 up, with addresses that are usable at once.
+    def configure(
+        self, *addresses: str, mtu: int | None = None, mac: str | None = None, link: str = "vec0"
+    ) -> None:
+        """Sets vec0, or another link, up, with addresses that are usable at once.
 
         Raises:
-            GuestError: vec0 does not come up; the text holds the guest's kernel log.
+            GuestError: It does not come up; the text holds the guest's kernel log.
         """
         lines = [
-            "cd /proc/sys/net/ipv6/conf/vec0",
+            f"cd /proc/sys/net/ipv6/conf/{link}",
             "echo 0 > accept_dad",
             "echo 0 > accept_ra",
             "echo 0 > router_solicitations",
-            "ip link set vec0 addrgenmode none",
-            *([f"ip link set vec0 address {mac}"] if mac else []),
-            *([f"ip link set vec0 mtu {mtu}"] if mtu else []),
-            *(f"ip addr add {each} dev vec0{' nodad' if ':' in each else ''}" for each in addresses),
-            "ip link set vec0 up",
+            f"ip link set {link} addrgenmode none",
+            *([f"ip link set {link} address {mac}"] if mac else []),
+            *([f"ip link set {link} mtu {mtu}"] if mtu else []),
+            *(f"ip addr add {each} dev {link}{' nodad' if ':' in each else ''}" for each in addresses),
+            f"ip link set {link} up",
         ]
         try:
             self.run(" && ".join(lines))
         except GuestError as error:
             log = "" if _PANIC in self.process.output else self.log()[-3000:]
-            raise GuestError(f"vec0:{self.vector} does not come up\n{error}\n{log}") from error
+            raise GuestError(f"vec0:{self.vector} does not bring {link} up\n{error}\n{log}") from error
+
+    def vlan(self, link: str, number: int, *addresses: str) -> None:
+        """Makes a VLAN device of the guest's kernel on vec0, and sets it up."""
+        self.run("[ -e /proc/net/vlan ] || load 8021q/8021q.ko")
+        self.run(f"ip link add link vec0 name {link} type vlan id {number}")
+        self.configure(*addresses, link=link)
+
+    def counters(self) -> dict[str, int]:
+        """The protocol counters of the guest's kernel, named as by nstat."""
+        text = self.run(f"for name in {' '.join(FILES)}; do cat /proc/net/$name; echo @; done")
+        return protocol_counters(dict(zip(FILES, text.split("@\n"), strict=False)))
+
+    def checksum_errors(self) -> dict[str, int]:
+        """The counters of packets that the guest threw away for a bad checksum that are not zero."""
+        return bad_checksums(self.counters())
 
     def ping(
         self, destination: str, *, count: int = 3, size: int = 56, interval: float = 0.02, patience: float = 1
