@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from peers.exchange import Hop, exchange, udp
+from peers.exchange import Hop, exchange, served, udp
 from peers.hosts import ATTACHED_BY, FAMILIES, JUMBO, WHOLE, assert_healthy, cabled
 from peers.overheard import overheard
 
@@ -55,5 +55,6 @@ def test_iperf3_loses_no_datagram_between_any_two_transports(a: str, b: str, tci
     with cabled(a, b, outer_mtu=JUMBO, tci=tci) as (left, right, _):
         right.namespace.wait_reachable("fd09::1")
         for (_, address), reverse, size in itertools.product(FAMILIES.values(), (False, True), (1200, 4000)):
-            udp(left.namespace, right.namespace.iperf3_server, address, size, reverse=reverse)
+            with served(right.namespace, address) as port:
+                udp(left.namespace, address, port, size, reverse=reverse)
         assert_healthy(left, right)

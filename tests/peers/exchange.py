@@ -7,6 +7,7 @@ skips octets where the socket takes less than it gives. So what came is compared
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,22 +16,18 @@ from oracle.streams import STREAM
 from peers.hosts import FAMILIES, WHOLE, Host, send_datagrams, transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Sequence
 
-    from peers.background import Background
     from peers.net import Namespace
     from vecwire import PortStats
     from vecwire.transports import TransportPort
-
-    #: Starts a server for one run at an address and a port.
-    Serve = Callable[[str, int], AbstractContextManager[Background | None]]
 
 OCTETS = 2 * 1024 * 1024
 WINDOW = OCTETS // 8
 #: Few enough to wait in the receiver's buffer, all of them, where it is not scheduled.
 DATAGRAMS, ROOM = 32, 200 * 1024
-_ports = itertools.count(5201)
+#: Ports for servers, each for one run.
+PORTS = itertools.count(5201)
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,8 @@ def exchange(left: Host, right: Host, hops: Sequence[Hop], mtu: int) -> None:
     for near, far in FAMILIES.values():
         for reverse, source, sink, address in ((False, left, right, far), (True, right, left, near)):
             before = [[port.stats for port in hop.ports] for hop in hops]
-            tcp(left.namespace, right.namespace.iperf3_server, far, reverse=reverse)
+            with served(right.namespace, far) as port:
+                tcp(left.namespace, far, port, reverse=reverse)
             transfer(source, sink, address, OCTETS // 4)
             for hop, earlier in zip(hops, before, strict=True):
                 (a, b), counted = (
@@ -71,20 +69,19 @@ def exchange(left: Host, right: Host, hops: Sequence[Hop], mtu: int) -> None:
             assert send_datagrams(source, sink, address, octets, size) == datagrams
 
 
-def tcp(client: Namespace, serve: Serve, address: str, *, reverse: bool) -> None:
-    """A short run of TCP by iperf3. An error, or a stall, is an assertion.
+@contextlib.contextmanager
+def served(namespace: Namespace, address: str) -> Iterator[int]:
+    """A server of iperf3 for one run, at an address of a namespace; its port."""
+    port = next(PORTS)
+    with namespace.iperf3_server(address, port=port):
+        yield port
 
-    Args:
-        client: Where the client is.
-        serve: Starts a server for one run.
-        address: The server's.
-        reverse: Whether the server sends.
-    """
-    port = next(_ports)
-    with serve(address, port):
-        run = client.iperf3(
-            address, port=port, octets=OCTETS, reverse=reverse, options=["-w", str(WINDOW), "-l", "64K"]
-        )
+
+def tcp(client: Namespace, address: str, port: int, *, reverse: bool) -> None:
+    """A short run of TCP by iperf3; with `reverse` the server sends. A stall is an assertion."""
+    run = client.iperf3(
+        address, port=port, octets=OCTETS, reverse=reverse, options=["-w", str(WINDOW), "-l", "64K"]
+    )
     end = run.report["end"]
     sent, received = end["sum_sent"]["bytes"], end["sum_received"]["bytes"]
     assert sent >= OCTETS, end
@@ -92,17 +89,16 @@ def tcp(client: Namespace, serve: Serve, address: str, *, reverse: bool) -> None
     assert OCTETS - 4 * WINDOW <= received <= sent, end
 
 
-def udp(client: Namespace, serve: Serve, address: str, size: int, *, reverse: bool) -> None:
+def udp(client: Namespace, address: str, port: int, size: int, *, reverse: bool) -> None:
     """A few datagrams by iperf3, of so many octets each: none is lost, and all are in order."""
-    port = next(_ports)
-    with serve(address, port):
-        run = client.iperf3(
-            address,
-            port=port,
-            octets=DATAGRAMS * size,
-            reverse=reverse,
-            options=["-u", "-l", str(size), "-b", "50M", "-w", str(ROOM)],
-        )
+    pace = ["-b", "50M", "-w", str(ROOM)]
+    run = client.iperf3(
+        address,
+        port=port,
+        octets=DATAGRAMS * size,
+        reverse=reverse,
+        options=["-u", "-l", str(size), *pace],
+    )
     end = run.report["end"]
     assert end["sum"]["packets"] >= DATAGRAMS, end
     assert end["sum"]["lost_packets"] == 0, end

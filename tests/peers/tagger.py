@@ -95,6 +95,13 @@ def tag(namespace: Namespace, link: str, tci: int) -> None:
                 os.close(descriptor)
 
 
+def untag(namespace: Namespace, link: str) -> None:
+    """Ends what `tag` has begun: frames leave and come without a tag again."""
+    with namespace.enter(), IPRoute() as route:
+        [index] = route.link_lookup(ifname=link)
+        route.tc("del", "clsact", index)
+
+
 def _load(program: Iterable[tuple[int, int, int, int]]) -> int:
     """Has the kernel verify a program; its descriptor.
 

@@ -245,16 +245,19 @@ class Uml:
         command = ping_command(destination, count=count, size=size, interval=interval, patience=patience)
         return parse_ping(self.run(command, check=False, timeout=30 + count * interval + patience))
 
-    def iperf3_server(self, *, port: int = 5201) -> None:
-        """Starts an iperf3 server in the guest, for one run, and returns once it listens.
+    def iperf3_servers(self, *ports: int) -> None:
+        """Starts iperf3 servers in the guest, each for one run, and returns once all listen.
 
-        Give the next server another port: the last moments of a server refuse, or reset, the next client.
+        A server is for one run: its last moments refuse, or reset, the next client. Starting one takes the
+        guest a third of a second, however many are started with it.
         """
-        log = f"/run/iperf3.{port}.log"
-        self.run(f"iperf3 -s -1 -p {port} > {log} 2>&1 &")
+        logs = "/run/iperf3.$port.log"
+        self.run(f"for port in {' '.join(map(str, ports))}; do iperf3 -s -1 -p $port > {logs} 2>&1 & done")
+        wanted = "|".join(f"{port:04X}" for port in ports)
+        listening = f"cat /proc/net/tcp /proc/net/tcp6 | grep -cE ':({wanted}) 0+:0000 0A '"
         self.run(
-            f"n=0; until grep -qE ':{port:04X} 0+:0000 0A ' /proc/net/tcp /proc/net/tcp6; "
-            f"do n=$((n+1)); [ $n -lt 500 ] || {{ cat {log}; false; break; }}; sleep 0.01; done"
+            f"n=0; until [ $({listening}) -ge {len(ports)} ]; do n=$((n+1));"
+            " [ $n -lt 500 ] || { cat /run/iperf3.*.log; false; break; }; sleep 0.01; done"
         )
 
     def iperf3(
