@@ -69,13 +69,19 @@ def _stage(case: UmlCase, folder: Path) -> Iterator[tuple[Uml, Cable, Namespace]
         yield guest, cable, far
 
 
-def exchange(guest: Uml, far: Namespace, *addresses: str) -> None:
-    """TCP by iperf3 to and from a guest, at each of its addresses."""
-    runs = list(itertools.product(addresses, (False, True)))
-    ports = [next(PORTS) for _ in runs]
+def exchange(guest: Uml, far: Namespace, *, tagged: bool) -> None:
+    """TCP by iperf3 to and from a guest, IPv4 and IPv6; then the same in its VLAN, if tags reach it."""
+    plain = list(itertools.product((PEER_V4, PEER_V6), (False, True)))
+    inside = list(itertools.product((TAGGED_V4, TAGGED_V6), (False, True))) if tagged else []
+    ports = [next(PORTS) for _ in (*plain, *inside)]
     guest.iperf3_servers(*ports)
-    for (address, reverse), port in zip(runs, ports, strict=True):
+    for (address, reverse), port in zip(plain, ports, strict=False):
         tcp(far, address, port, reverse=reverse)
+    if tagged:
+        tag(far, "far0", VLAN)
+        for (address, reverse), port in zip(inside, ports[len(plain) :], strict=True):
+            tcp(far, address, port, reverse=reverse)
+        untag(far, "far0")
 
 
 @pytest.mark.parametrize("case", UML_CASES, ids=lambda case: case.name)
@@ -91,11 +97,7 @@ def test_a_guest_pings_and_moves_tcp_through_a_cable(case: UmlCase, tmp_path: Pa
         for mtu in MTUS:
             far.up("far0", mtu=mtu)
             guest.run(["ip", "link", "set", "vec0", "mtu", str(mtu)])
-            exchange(guest, far, PEER_V4, PEER_V6)
-            if case.tags:
-                tag(far, "far0", VLAN)
-                exchange(guest, far, TAGGED_V4, TAGGED_V6)
-                untag(far, "far0")
+            exchange(guest, far, tagged=case.tags)
         assert guest.statistics()["rx_encaps_errors"] == 0
         assert guest.checksum_errors() == {}
         assert far.checksum_errors() == {}
