@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,11 +24,19 @@ from peers.cases import (
     UNDERLAY_MTU,
     QemuCase,
 )
-from peers.net import namespaces, veth
+from peers.exchange import served, tcp
+from peers.hosts import JUMBO
+from peers.net import Namespace, namespaces, veth
+from peers.tagger import tag
 from vectors import capture_qemu
 
-pytestmark = [pytest.mark.interop, pytest.mark.needs("qemu-system-x86_64", "ping", "ip", "nsenter")]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
+pytestmark = [pytest.mark.interop, pytest.mark.needs("qemu-system-x86_64", "iperf3", "ping", "ip", "nsenter")]
+
+#: By MTU inside, the directions of TCP. QEMU takes frames of 2048 octets, and sends what it is given.
+MTUS = {1400: (False, True), 1500: (False, True), 2030: (False, True), 9000: (True,)}
 EACH_CASE = pytest.mark.parametrize("case", QEMU_CASES, ids=lambda case: case.name)
 
 
@@ -35,9 +45,9 @@ def _vector(case: QemuCase) -> dict[str, Any]:
     return next(vector for vector in vectors if vector["name"] == case.name)
 
 
-@EACH_CASE
-def test_qemu_pings_through_a_cable_and_is_pinged(case: QemuCase) -> None:
-    """Pings of 56 and 1300 octets lose nothing, IPv4 and IPv6, in both directions."""
+@contextlib.contextmanager
+def _stage(case: QemuCase, underlay_mtu: int) -> Iterator[tuple[Namespace, Namespace]]:
+    """The namespaces of QEMU's tap and of a far tap, with QEMU and a running cable between them."""
     src, dst = (ends[case.v6].split("/")[0] for ends in (PEER_UNDERLAY, NEAR_UNDERLAY))
     with namespaces("peer", "near", "far") as (peer, near, far):
         veth(
@@ -45,7 +55,7 @@ def test_qemu_pings_through_a_cable_and_is_pinged(case: QemuCase) -> None:
             (near, "under0"),
             addresses_a=PEER_UNDERLAY,
             addresses_b=NEAR_UNDERLAY,
-            mtu=UNDERLAY_MTU,
+            mtu=underlay_mtu,
         )
         far.tap("far0", *FAR_ADDRESSES)
         peer.tap("qemu0", *PEER_ADDRESSES)
@@ -55,13 +65,36 @@ def test_qemu_pings_through_a_cable_and_is_pinged(case: QemuCase) -> None:
             Cable(near_spec, f"tap,ifname=far0,netns={far.name}") as cable,
         ):
             peer.wait_reachable(FAR_V4)
-            for near_side, addresses in ((peer, (FAR_V4, FAR_V6)), (far, (PEER_V4, PEER_V6))):
-                for address in addresses:
-                    for size in (56, 1300):
-                        assert near_side.ping(address, count=10, size=size).lost == 0
+            yield peer, far
             cable.stop()
         assert peer.checksum_errors() == {}
         assert far.checksum_errors() == {}
+
+
+@EACH_CASE
+def test_qemu_pings_through_a_cable_and_is_pinged(case: QemuCase) -> None:
+    """Pings of 56 and 1300 octets lose nothing, IPv4 and IPv6, in both directions."""
+    with _stage(case, UNDERLAY_MTU) as (peer, far):
+        for near_side, addresses in ((peer, (FAR_V4, FAR_V6)), (far, (PEER_V4, PEER_V6))):
+            for address in addresses:
+                for size in (56, 1300):
+                    assert near_side.ping(address, count=10, size=size).lost == 0
+
+
+@EACH_CASE
+def test_qemu_and_a_cable_that_offloads_move_tcp(case: QemuCase) -> None:
+    """iperf3 passes both ways, IPv4 and IPv6, whatever the MTU inside, with tags of both kernels too."""
+    with _stage(case, JUMBO) as (peer, far):
+        for tci in (0, 10):
+            if tci:
+                tag(peer, "qemu0", tci)
+                tag(far, "far0", tci)
+            for mtu, directions in MTUS.items():
+                peer.up("qemu0", mtu=mtu)
+                far.up("far0", mtu=mtu)
+                for address, reverse in itertools.product((PEER_V4, PEER_V6), directions):
+                    with served(peer, address) as port:
+                        tcp(far, address, port, reverse=reverse)
 
 
 @EACH_CASE

@@ -15,9 +15,9 @@ from oracle.shapes import SHAPES, asking
 from oracle.streams import STREAM, stream
 from peers.accounting import accounted, cable
 from peers.frames import frame
-from peers.hosts import Host, assert_healthy, cabled, transfer
+from peers.hosts import WHOLE, assert_healthy, cabled, send_datagrams, transfer
 from peers.net import Namespace, veth, wait_until
-from peers.wan import PATIENCE, TO_FAR, UDP_SEGMENT, datagrams, send_train, shrink, wan
+from peers.wan import PATIENCE, TO_FAR, datagrams, send_train, shrink, wan
 from vecwire.wire.segment import segments
 
 if TYPE_CHECKING:
@@ -75,27 +75,15 @@ def test_gro_0_joins_nothing(to: str) -> None:
 # UDP super-frames (USO).
 
 
-def send_datagrams(source: Host, sink: Host, octets: bytes, size: int) -> list[bytes]:
-    """Sends datagrams in one message from one host to another; what arrives, datagram by datagram."""
-    with sink.namespace.enter():
-        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with source.namespace.enter():
-        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with receiver, sender:
-        receiver.bind(("10.9.0.2", 0))
-        receiver.settimeout(PATIENCE)
-        sender.connect(receiver.getsockname())
-        sender.sendmsg([octets], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", size))])
-        return datagrams(receiver, -(-len(octets) // size))
-
-
 @pytest.mark.parametrize("b", ["raw", "tap", "hybrid", "gre", "l2tpv3", "l2tpv3-ip", "bess"])
 @pytest.mark.parametrize("a", ["tap", "raw"])
-def test_datagrams_sent_as_one_arrive_as_they_are(a: str, b: str) -> None:
+@pytest.mark.parametrize("address", ["10.9.0.2", "fd09::2"])
+def test_datagrams_sent_as_one_arrive_as_they_are(a: str, b: str, address: str) -> None:
     """A UDP super-frame passes whole to a port that takes it, is cut for any other, and arrives as it was."""
     with cabled(a, b) as (left, right, joined):
+        left.namespace.wait_reachable(address)
         before, after = stats(joined)
-        assert send_datagrams(left, right, STREAM[:19_500], 1000) == [
+        assert send_datagrams(left, right, address, STREAM[:19_500], 1000) == [
             STREAM[at : min(at + 1000, 19_500)] for at in range(0, 19_500, 1000)
         ]
         assert left.namespace.checksum_errors() == right.namespace.checksum_errors() == {}
@@ -103,7 +91,7 @@ def test_datagrams_sent_as_one_arrive_as_they_are(a: str, b: str) -> None:
         first, second = stats(joined)
         assert (first - before).rx_super == 1
         passed = second - after
-        if b in {"raw", "tap", "hybrid"}:
+        if b in WHOLE:
             assert (passed.tx_super, passed.tx_segments) == (1, 0)
         else:
             assert (passed.tx_super, passed.tx_split, passed.tx_segments) == (0, 1, 20)

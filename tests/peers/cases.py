@@ -15,6 +15,12 @@ PEER_UNDERLAY, NEAR_UNDERLAY = ("10.88.0.1/24", "fd88::1/64"), ("10.88.0.2/24", 
 PEER_V4, PEER_V6 = "10.77.0.1", "fd77::1"
 FAR_V4, FAR_V6 = "10.77.0.2", "fd77::2"
 PEER_ADDRESSES, FAR_ADDRESSES = (f"{PEER_V4}/24", f"{PEER_V6}/64"), (f"{FAR_V4}/24", f"{FAR_V6}/64")
+# The same in a VLAN.
+TAGGED_V4, TAGGED_V6 = "10.78.0.1", "fd78::1"
+TAGGED_PEER_ADDRESSES, TAGGED_FAR_ADDRESSES = (
+    (f"{TAGGED_V4}/24", f"{TAGGED_V6}/64"),
+    ("10.78.0.2/24", "fd78::2/64"),
+)
 
 V4 = "src=10.88.0.{},dst=10.88.0.{}"
 V6 = "v6=1,src=fd88::{},dst=fd88::{}"
@@ -31,6 +37,8 @@ class UmlCase:
         bridged: Both ends are taps in the namespace `peer`, `uml0` and `cable0`, in one bridge: what a host
             does to join two of its guests. Otherwise the two ends meet on `under0`.
         listens: vecwire's end serves, so the cable must be ready before the guest connects.
+        tags: VLAN tags reach the guest. For a packet socket the kernel takes the tag out of the frame and
+            tells it beside, where UML does not look.
     """
 
     name: str
@@ -38,18 +46,20 @@ class UmlCase:
     vecwire: str
     bridged: bool = False
     listens: bool = False
+    tags: bool = True
 
 
 # gro=1: UML's raw, tap and hybrid always ask for vnet headers, so super-frames arrive whether it wants them
 # or not; without gro=1 it cuts each to its MTU, and TCP towards the guest crawls at 0.2 Mbit/s.
 UML_CASES = [
-    UmlCase("raw", "transport=raw,ifname=under0,gro=1", "raw,ifname=under0,netns={netns}"),
+    UmlCase("raw", "transport=raw,ifname=under0,gro=1", "raw,ifname=under0,netns={netns}", tags=False),
     UmlCase("tap", "transport=tap,ifname=uml0,gro=1", "tap,ifname=cable0,netns={netns}", bridged=True),
     UmlCase(
         "hybrid",
         "transport=hybrid,ifname=uml0,gro=1",
         "hybrid,ifname=cable0,netns={netns}",
         bridged=True,
+        tags=False,
     ),
     UmlCase("gre", f"transport=gre,{V4.format(1, 2)}", f"gre,{V4.format(2, 1)},netns={{netns}}"),
     UmlCase(

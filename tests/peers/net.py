@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from peers.background import Background
+from peers.counters import FILES, bad_checksums, protocol_counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -157,13 +158,24 @@ def iperf3_command(
     *,
     port: int = 5201,
     seconds: float = 1,
+    octets: int | None = None,
     reverse: bool = False,
     options: Sequence[str] = (),
 ) -> list[str]:
-    """The command of an iperf3 client; with `reverse`, the server sends."""
+    """The command of an iperf3 client; with `reverse`, the server sends.
+
+    Args:
+        destination: The server's address.
+        port: The server's port.
+        seconds: How long it lasts, whole ones: iperf3 takes no others.
+        octets: How much is sent, instead of a time.
+        reverse: Whether the server sends.
+        options: More arguments.
+    """
     return [
         "iperf3",
-        *("-c", destination, "-p", str(port), "-t", f"{seconds:g}", "-J", "--connect-timeout", "3000"),
+        *("-c", destination, "-p", str(port), "-J", "--connect-timeout", "3000"),
+        *(("-t", f"{seconds:g}") if octets is None else ("-n", str(octets))),
         *(["-R"] if reverse else []),
         *options,
     ]
@@ -327,25 +339,13 @@ class Namespace:
     def counters(self) -> dict[str, int]:
         """The protocol counters of the namespace, named as by nstat: `TcpInCsumErrors`, `Udp6InErrors`."""
         with self.enter():
-            texts = {
-                name: Path("/proc/thread-self/net", name).read_text(encoding="ascii")
-                for name in ("snmp", "netstat", "snmp6")
-            }
-        found: dict[str, int] = {}
-        for name in ("snmp", "netstat"):
-            lines = texts[name].splitlines()
-            for keys, values in zip(lines[::2], lines[1::2], strict=True):
-                group, _, names = keys.partition(":")
-                numbers = values.partition(":")[2].split()
-                found.update(
-                    (group + key, int(number)) for key, number in zip(names.split(), numbers, strict=True)
-                )
-        found.update((key, int(number)) for key, number in map(str.split, texts["snmp6"].splitlines()))
-        return found
+            return protocol_counters(
+                {name: Path("/proc/thread-self/net", name).read_text(encoding="ascii") for name in FILES}
+            )
 
     def checksum_errors(self) -> dict[str, int]:
         """The counters of packets thrown away for a bad checksum that are not zero."""
-        return {name: value for name, value in self.counters().items() if "CsumErrors" in name and value}
+        return bad_checksums(self.counters())
 
     # Traffic
 
@@ -366,7 +366,7 @@ class Namespace:
 
         wait_until(answered, timeout=timeout, what=f"{destination} answers {self.name}")
 
-    def iperf3_server(self, address: str, *, port: int = 5201) -> Background:
+    def iperf3_server(self, address: str, port: int = 5201) -> Background:
         """Starts an iperf3 server inside, for one run, and returns once it listens.
 
         Give the next server another port: the last moments of a server refuse, or reset, the next client.
@@ -385,11 +385,14 @@ class Namespace:
         *,
         port: int = 5201,
         seconds: float = 1,
+        octets: int | None = None,
         reverse: bool = False,
         options: Sequence[str] = (),
     ) -> Iperf:
-        """Runs an iperf3 client inside; with `reverse`, the server sends."""
-        command = iperf3_command(destination, port=port, seconds=seconds, reverse=reverse, options=options)
+        """Runs an iperf3 client inside; the arguments are those of `iperf3_command`."""
+        command = iperf3_command(
+            destination, port=port, seconds=seconds, octets=octets, reverse=reverse, options=options
+        )
         done = self.run(command, check=False, timeout=seconds + 20)
         return parse_iperf3(done.stdout or done.stderr)
 

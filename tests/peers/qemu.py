@@ -11,6 +11,9 @@ What QEMU 7.2 does, each seen here:
 - A counter begins at 1, and a received one is not looked at.
 - Its socket is bound but not connected, and the first word is not looked at: a frame from any source, even
   with the control bit set, is taken if session and cookie match.
+- It receives frames into 2048 octets and delivers what fits: a longer one arrives cut, and its receiver drops
+  it. What it sends may be longer, 50000 octets here.
+- Its socket has the receive buffer of `net.core.rmem_default`; in bursts TCP towards it resends up to 1 in 3.
 - Frames that do not match are dropped; it prints "l2tpv3 header verification failed" for the first alone.
 """
 

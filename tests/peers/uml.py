@@ -27,6 +27,12 @@ What Debian's UML (6.1.176) does. Seen here, unless it says otherwise:
   does not listen: `ip link set vec0 up` fails with EINVAL and the log is silent. An interface that is not
   there: ENETUNREACH.
 - bess connects once, when vec0 is set up.
+- raw and hybrid lose the VLAN tag of what they receive: the kernel takes it out and tells it beside
+  (PACKET_AUXDATA), and what was tagged arrives on vec0 itself. What the guest sends keeps its tag.
+- Frames, as characters, may stay unread with the guest idle: tcpdump showed the last replies to a ping in
+  time on the tap, and the guest got them when the next command woke it, after ping had given up. Those that
+  waited then come at once, and take more of a socket's buffer than ping's has. So replies are counted where
+  the guest's kernel counts them.
 - vec0 has MTU 1500 unless `mtu=` says otherwise; `ip link set vec0 mtu` takes at most 1500 even then. Both
   ends of a tunnel must have room for the encapsulation: 1600 octets in the tests.
 - A counter or sequence begins at 1 (RFC 2890 has the GRE sequence begin at 0; neither minds). What is
@@ -34,7 +40,8 @@ What Debian's UML (6.1.176) does. Seen here, unless it says otherwise:
   word. Sockets are not connected: a frame from any source is taken.
 - A transport's data is not zeroed (from reading): `udp`, `has_sequence` and the pins are undefined where
   they are not given. The guest boots with `init_on_alloc=1`, so that absent means 0.
-- IPv6 is a module in Debian's UML and is loaded by hand; the guest has no /lib/modules of its own.
+- IPv6 and VLAN devices are modules in Debian's UML and are loaded by hand; the guest has no /lib/modules of
+  its own.
 - On a processor with AMX, UML 6.1 dies at boot; see `uml_launch.py`.
 """
 
@@ -46,10 +53,12 @@ import shlex
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from peers.background import ProcessError
+from peers.counters import FILES, bad_checksums, protocol_counters
 from peers.net import (
     Iperf,
     Namespace,
@@ -58,6 +67,7 @@ from peers.net import (
     parse_iperf3,
     parse_ping,
     ping_command,
+    wait_until,
 )
 from vecwire.bench import uml_launch
 
@@ -69,12 +79,13 @@ COMMAND = "linux.uml"
 BOOT_TIMEOUT = 30
 _READY = "@@guest ready"
 _PANIC = "Kernel panic - not syncing"
+_ECHOES = (("IcmpOutEchos", "IcmpInEchoReps"), ("Icmp6OutEchos", "Icmp6InEchoReplies"))
 
 # The host need not have kmod, and the guest has the host's programs: call finit_module(2), 313, directly.
-_LOAD_IPV6 = """import ctypes, os
+_LOAD = """import ctypes, os, sys
 folder = "/usr/lib/uml/modules/" + os.uname().release + "/"
 needs = dict(line.split(":") for line in open(folder + "modules.dep"))
-wanted = "kernel/net/ipv6/ipv6.ko"
+wanted = "kernel/net/" + sys.argv[1]
 for module in [*needs[wanted].split()[::-1], wanted]:
     with open(folder + module, "rb") as file:
         ctypes.CDLL(None).syscall(313, file.fileno(), b"", 0)
@@ -88,7 +99,8 @@ mount -t tmpfs tmpfs /run
 stty -echo -onlcr
 dmesg -n 1
 cd /run
-[ -d /proc/sys/net/ipv6 ] || '{sys.executable}' -I -S "${{0%/*}}/load_ipv6.py"
+load() {{ '{sys.executable}' -I -S "${{0%/*}}/load.py" "$1"; }}
+[ -d /proc/sys/net/ipv6 ] || load ipv6/ipv6.ko
 ip link set lo up
 echo '{_READY}'
 while read -r line; do eval "$line"; done
@@ -116,7 +128,7 @@ class Uml:
         try:
             init = Path(self._folder.name, "init")
             init.write_text(_INIT, encoding="utf-8")
-            init.with_name("load_ipv6.py").write_text(_LOAD_IPV6, encoding="utf-8")
+            init.with_name("load.py").write_text(_LOAD, encoding="utf-8")
             init.chmod(0o700)
             arguments = [
                 f"mem={memory}",
@@ -195,46 +207,79 @@ class Uml:
         """The kernel log of the guest, without colours."""
         return self.run(["dmesg", "--color=never"])
 
-    def configure(self, *addresses: str, mtu: int | None = None, mac: str | None = None) -> None:
-        """Sets vec0 up, with addresses that are usable at once.
+    def configure(
+        self, *addresses: str, mtu: int | None = None, mac: str | None = None, link: str = "vec0"
+    ) -> None:
+        """Sets vec0, or another link, up, with addresses that are usable at once.
 
         Raises:
-            GuestError: vec0 does not come up; the text holds the guest's kernel log.
+            GuestError: It does not come up; the text holds the guest's kernel log.
         """
         lines = [
-            "cd /proc/sys/net/ipv6/conf/vec0",
+            f"cd /proc/sys/net/ipv6/conf/{link}",
             "echo 0 > accept_dad",
             "echo 0 > accept_ra",
             "echo 0 > router_solicitations",
-            "ip link set vec0 addrgenmode none",
-            *([f"ip link set vec0 address {mac}"] if mac else []),
-            *([f"ip link set vec0 mtu {mtu}"] if mtu else []),
-            *(f"ip addr add {each} dev vec0{' nodad' if ':' in each else ''}" for each in addresses),
-            "ip link set vec0 up",
+            f"ip link set {link} addrgenmode none",
+            *([f"ip link set {link} address {mac}"] if mac else []),
+            *([f"ip link set {link} mtu {mtu}"] if mtu else []),
+            *(f"ip addr add {each} dev {link}{' nodad' if ':' in each else ''}" for each in addresses),
+            f"ip link set {link} up",
         ]
         try:
             self.run(" && ".join(lines))
         except GuestError as error:
             log = "" if _PANIC in self.process.output else self.log()[-3000:]
-            raise GuestError(f"vec0:{self.vector} does not come up\n{error}\n{log}") from error
+            raise GuestError(f"vec0:{self.vector} does not bring {link} up\n{error}\n{log}") from error
+
+    def vlan(self, link: str, number: int, *addresses: str) -> None:
+        """Makes a VLAN device of the guest's kernel on vec0, and sets it up."""
+        self.run("[ -e /proc/net/vlan ] || load 8021q/8021q.ko")
+        self.run(f"ip link add link vec0 name {link} type vlan id {number}")
+        self.configure(*addresses, link=link)
+
+    def counters(self) -> dict[str, int]:
+        """The protocol counters of the guest's kernel, named as by nstat."""
+        text = self.run(f"for name in {' '.join(FILES)}; do cat /proc/net/$name; echo @; done")
+        return protocol_counters(dict(zip(FILES, text.split("@\n"), strict=False)))
+
+    def checksum_errors(self) -> dict[str, int]:
+        """The counters of packets that the guest threw away for a bad checksum that are not zero."""
+        return bad_checksums(self.counters())
 
     def ping(
         self, destination: str, *, count: int = 3, size: int = 56, interval: float = 0.02, patience: float = 1
     ) -> Ping:
-        """Pings from the guest; the arguments are those of `net.ping_command`."""
-        command = ping_command(destination, count=count, size=size, interval=interval, patience=patience)
-        return parse_ping(self.run(command, check=False, timeout=30 + count * interval + patience))
+        """Pings from the guest; the arguments are those of `net.ping_command`.
 
-    def iperf3_server(self, *, port: int = 5201) -> None:
-        """Starts an iperf3 server in the guest, for one run, and returns once it listens.
-
-        Give the next server another port: the last moments of a server refuse, or reset, the next client.
+        Replies that its kernel has got are not lost, though `ping` gave up before or had no room for them.
         """
-        log = f"/run/iperf3.{port}.log"
-        self.run(f"iperf3 -s -1 -p {port} > {log} 2>&1 &")
+        command = ping_command(destination, count=count, size=size, interval=interval, patience=patience)
+        found = parse_ping(self.run(command, check=False, timeout=30 + count * interval + patience))
+        if found.lost:
+            with contextlib.suppress(TimeoutError):
+                wait_until(self._answered, timeout=2, what="the guest has all replies")
+                return replace(found, received=found.sent)
+        return found
+
+    def _answered(self) -> bool:
+        """Whether the kernel has got a reply to each ping there ever was."""
+        counters = self.counters()
+        return all(counters[out] == counters[back] for out, back in _ECHOES)
+
+    def iperf3_servers(self, *ports: int) -> None:
+        """Starts iperf3 servers in the guest, each for one run, and returns once all listen.
+
+        A server is for one run: its last moments refuse, or reset, the next client. Starting one takes the
+        guest a third of a second, however many are started with it.
+        """
+        logs = "/run/iperf3.$port.log"
+        self.run(f"for port in {' '.join(map(str, ports))}; do iperf3 -s -1 -p $port > {logs} 2>&1 & done")
+        wanted = "|".join(f"{port:04X}" for port in ports)
+        listening = f"cat /proc/net/tcp /proc/net/tcp6 | grep -cE ':({wanted}) 0+:0000 0A '"
         self.run(
-            f"n=0; until grep -qE ':{port:04X} 0+:0000 0A ' /proc/net/tcp /proc/net/tcp6; "
-            f"do n=$((n+1)); [ $n -lt 500 ] || {{ cat {log}; false; break; }}; sleep 0.01; done"
+            f"n=0; until [ $({listening}) -ge {len(ports)} ]; do n=$((n+1));"
+            " [ $n -lt 500 ] || { cat /run/iperf3.*.log; false; break; }; sleep 0.01; done"
         )
 
     def iperf3(
