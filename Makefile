@@ -14,7 +14,7 @@ test:
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 lint:
-	@$(PYTHON) tools/prepare.py lint test bench
+	@$(PYTHON) tools/prepare.py lint test bench fuzz
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

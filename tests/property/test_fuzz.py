@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fuzzing import targets
@@ -21,6 +23,13 @@ def test_the_invariant_holds_of_all_that_is_kept(name: str) -> None:
 def test_a_file_begins_with_its_invariant(name: str) -> None:
     """The first line of a target is a sentence that says what must hold of any input."""
     assert targets.invariant(name).endswith(".")
+
+
+@pytest.mark.parametrize("name", targets.NAMES)
+def test_the_page_tells_each_invariant(name: str) -> None:
+    """Whoever asks what is fuzzed finds every target in docs/security.md, with its invariant as it is."""
+    page = Path(__file__).parents[2] / "docs" / "security.md"
+    assert f"| `{name}` | {targets.invariant(name)} |" in page.read_text(encoding="utf-8")
 
 
 def test_what_is_kept_is_read_as_it_was(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
