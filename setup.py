@@ -27,7 +27,7 @@ DIRECTIVES = {
 }
 OPTIMISED = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function"]
 #: Whatever a sanitizer finds ends the process, with a line of the source that Cython quotes in its C.
-SANITIZED = ["-O1", "-gline-tables-only", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+SANITIZED = ["-O1", "-w", "-gline-tables-only", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 
 
 def sanitizers() -> list[str]:

@@ -53,22 +53,23 @@ def build(asked: str, *, python: Path = PYTHON, only: str = "") -> Path:
             [*command, f"--parallel={os.cpu_count()}"], cwd=ROOT, env=environment, check=True
         )
         if only:
-            complete(base / "lib", python)
+            complete(base / "lib", python, tuple(only.split()))
         stamp.write_text(wanted, encoding="utf-8")
     return base / "lib"
 
 
-def complete(tree: Path, python: Path) -> None:
-    """Copies the compiled modules that a tree lacks from the package that an interpreter has."""
+def complete(tree: Path, python: Path, built: tuple[str, ...]) -> None:
+    """Copies all compiled modules but those that were built from the package that an interpreter has."""
     tell = "import pathlib, vecwire; print(pathlib.Path(vecwire.__file__).parent)"
     found = subprocess.run(  # noqa: S603  (the command is written here)
         [str(python), "-c", tell], stdout=subprocess.PIPE, text=True, check=True
     )
     package = Path(found.stdout.strip())
     for module in package.rglob("*.so"):
-        place = tree / "vecwire" / module.relative_to(package)
-        if not place.exists():
-            shutil.copy(module, place)
+        inside = module.relative_to(package)
+        name = ".".join(("vecwire", *inside.parent.parts, inside.name.partition(".")[0]))
+        if not name.startswith(built):
+            shutil.copy(module, tree / "vecwire" / inside)
 
 
 def runtime(asked: str) -> Path:

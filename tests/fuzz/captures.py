@@ -10,7 +10,7 @@ from vecwire.capture import CaptureError, CaptureReader, CaptureWriter, Form, Re
 from vecwire.path.batch import Batch
 
 BATCH = Batch(4, size=2048)
-LATEST = 2**63 - 1
+SECOND, LATEST = 10**9, 2**63 - 1
 FRAMES = [bytes(12) + b"\x08\x06" + bytes(28), bytes(12) + b"\x88\xb5" + bytes(range(50)), b"short"]
 
 
@@ -36,6 +36,19 @@ def in_batches(octets: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+def same_time(ours: int, theirs: int, *, form: bytes) -> bool:
+    """Whether two readers tell the same time of a frame, as far as they mean to.
+
+    Both numbers of a time of pcap are unsigned by its specification, and signed to libpcap. A simple packet
+    of pcapng has no time: libpcap gives it second 0, we that of the packet before. Of parts of a second in
+    powers of two not all bits are kept, neither here nor there. What 63 bits do not hold is told as the
+    nearest time that they do.
+    """
+    if form != b"\n\r\r\n":
+        return (ours - theirs) % (2**32 * SECOND) in {0, 2**32, 2**32 * 1000}
+    return ours // SECOND == theirs // SECOND or theirs % SECOND == 0 or ours in {0, LATEST}
+
+
 def target(octets: bytes) -> None:
     """Reads the input as a file, thrice."""
     found, error = read(octets)
@@ -53,11 +66,7 @@ def target(octets: bytes) -> None:
     if octets[4:8] not in {b"\2\0\3\0", b"\0\2\0\3"}:
         for ours, theirs in zip(found, libpcap.read(octets), strict=False):
             assert ours.frame.startswith(theirs.frame)
-            # A simple packet has no time: libpcap gives it second 0, we that of the packet before. Of parts
-            # of a second that are powers of two libpcap keeps what it may before it divides, and we after.
-            unit = 10**9 if octets.startswith(b"\n\r\r\n") else 1
-            same = ours.time // unit == theirs.time // unit or theirs.time % 10**9 == 0
-            assert same or not 0 < ours.time < LATEST
+            assert same_time(ours.time, theirs.time, form=octets[:4])
 
 
 def _block(order: str, kind: int, body: bytes) -> bytes:
