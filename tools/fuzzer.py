@@ -35,6 +35,8 @@ WORK = ROOT / "build" / "fuzz"
 ENGINE = ROOT / "tests" / "fuzzing" / "engine.py"
 #: Seconds that one input may take, and megabytes that a process may have, before that is a fault.
 LIMITS = ("-timeout=20", "-rss_limit_mb=3000")
+#: An input that comes nearer to the other side of a comparison is kept too: so numbers of 32 bits are found.
+GUIDANCE = ("-use_value_profile=1",)
 _STATUS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+)(?:.* exec/s: (\d+))?", re.MULTILINE)
 #: How what is said of a broken target begins.
 _BROKEN = re.compile(r"^.*(?:Uncaught Python exception|ERROR: |runtime error: ).*$", re.MULTILINE)
@@ -93,7 +95,12 @@ class Run:
         """Starts it from the corpus that is kept in the tree."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.corpus.mkdir(parents=True)
-        options = [*LIMITS, f"-max_total_time={max(1, round(self.seconds))}", "-print_final_stats=1"]
+        options = [
+            *LIMITS,
+            *GUIDANCE,
+            f"-max_total_time={max(1, round(self.seconds))}",
+            "-print_final_stats=1",
+        ]
         artifacts = f"-artifact_prefix={self.folder}/"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603  (the command is written here)
