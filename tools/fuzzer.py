@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,9 +251,8 @@ def main() -> int:
     say(f"{len(runs)} targets, {asked.seconds:g} s each, {asked.jobs} at a time")
     run_all(runs, asked.jobs, where)
     if asked.keep:
-        for run in runs:
-            if not run.failed:
-                merge(run, where)
+        with ThreadPoolExecutor(asked.jobs) as pool:
+            list(pool.map(lambda run: merge(run, where), [run for run in runs if not run.failed]))
     for line in failures(runs):
         say(line)
     found = [run.figures() for run in runs]

@@ -50,11 +50,14 @@ def seeds(name: str) -> list[bytes]:
 
 
 def corpus(name: str) -> list[bytes]:
-    """The inputs that are kept of a target: each reached what those before it did not, or failed once."""
-    path = CORPUS / f"{name}.txt"
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="ascii").splitlines()
+    """The inputs that are kept of a target: what reaches what others do not, and what broke it once.
+
+    The former are written by ``keep``, the latter, in ``NAME.broken.txt``, by whoever has mended it.
+    """
+    paths = [CORPUS / f"{name}{kind}.txt" for kind in ("", ".broken")]
+    lines = [
+        line for path in paths if path.exists() for line in path.read_text(encoding="ascii").splitlines()
+    ]
     return [bytes(ast.literal_eval(f"b{line}")) for line in lines]
 
 
