@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -62,7 +63,9 @@ def summary(found: Sequence[Figures]) -> None:
 
 
 def _version(*command: str) -> str:
-    """The first line of what a program says of itself."""
+    """The first line of what a program says of itself, or its name where it is not there."""
+    if shutil.which(command[0]) is None:
+        return command[0]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     return done.stdout.splitlines()[0]
 
