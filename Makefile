@@ -1,8 +1,9 @@
 # Every target does its own set-up: a fresh machine needs Python 3.11 and make.
 PYTHON ?= python3
 BIN := .venv/bin
+FUZZ_SECONDS ?= 300
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test lint format bench fuzz docs clean
 
 demo:
 	@$(PYTHON) tools/prepare.py
@@ -13,7 +14,7 @@ test:
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 lint:
-	@$(PYTHON) tools/prepare.py lint test bench
+	@$(PYTHON) tools/prepare.py lint test bench fuzz
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -26,6 +27,12 @@ format:
 bench:
 	@$(PYTHON) tools/prepare.py bench peers
 	@$(BIN)/vecwire bench --json bench.json $(BENCH_ARGS)
+
+# Every target of tests/fuzz for FUZZ_SECONDS, as many at a time as there are processors; FUZZ_ARGS: a target's
+# name, --keep, --report docs/security.md, --input FILE.
+fuzz:
+	@$(PYTHON) tools/prepare.py test fuzz sanitizers
+	@PYTHONPATH=tests:tools $(BIN)/python tools/fuzzer.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
 docs:
 	@$(PYTHON) tools/prepare.py docs

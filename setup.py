@@ -4,7 +4,8 @@ The modules of ``wire/`` and ``path/`` are Python files in Cython's pure Python 
 goes to ``build/``, so that neither the source tree nor a wheel ever holds generated C.
 
 Where the environment names sanitizers of clang in ``VECWIRE_SANITIZE``, say ``address,undefined``, the
-modules are built with them: ``tools/sanitize.py`` does it, and says how such modules are run.
+modules are built with them: ``tools/sanitize.py`` does it, and says how such modules are run. Where it names
+modules in ``VECWIRE_MODULES``, by the beginnings of their names, no others are built.
 """
 
 import os
@@ -27,7 +28,7 @@ DIRECTIVES = {
 }
 OPTIMISED = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function"]
 #: Whatever a sanitizer finds ends the process, with a line of the source that Cython quotes in its C.
-SANITIZED = ["-O1", "-gline-tables-only", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+SANITIZED = ["-O1", "-w", "-gline-tables-only", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 
 
 def sanitizers() -> list[str]:
@@ -44,6 +45,7 @@ def compiled_modules() -> list[Extension]:
     declarations = sorted(pxd for package in COMPILED_PACKAGES for pxd in (SOURCE / package).glob("*.pxd"))
     sources = [pxd.with_suffix(".py") for pxd in declarations if pxd.with_suffix(".py").exists()]
     asked = sanitizers()
+    wanted = tuple(os.environ.get("VECWIRE_MODULES", "vecwire").split())
     return [
         Extension(
             ".".join(source.relative_to(SOURCE).with_suffix("").parts),
@@ -52,6 +54,7 @@ def compiled_modules() -> list[Extension]:
             extra_link_args=asked,
         )
         for source in sources
+        if ".".join(source.relative_to(SOURCE).with_suffix("").parts).startswith(wanted)
     ]
 
 
