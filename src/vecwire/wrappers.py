@@ -34,6 +34,8 @@ from vecwire.transports._timer import Timer
 
 #: Frames that are copied, or held, at a time.
 DEPTH = 64
+#: Frames that are judged at a time: so many are held at the most when the port has no room for them.
+JUDGED = 16
 #: After every time, in nanoseconds.
 EVER = 2**63
 #: Seconds between two tries to send what the port has no room for, while somebody waits for frames.
@@ -299,8 +301,8 @@ class Impaired(Wrapper):
             pass  # what was written into the columns is looked at here, before anything is judged
         with self._lock:
             done = first
-            while done < len(batch) and self._release():
-                done = self._judge_all(batch, done, min(len(batch), done + DEPTH))
+            while done < len(batch) and self._release() and self.port.wait(0, write=True):
+                done = self._judge_all(batch, done, min(len(batch), done + JUDGED))
             self._release()
             self._follow()
         return done - first

@@ -17,9 +17,10 @@ from vecwire.wire.vnet import Vnet, complete
 _RECORD = struct.Struct("=QII12sBBBx")
 _IPV4, _UPPER_PDU = 228, 252
 _INCOMING, _OUTGOING = 1, 2
-#: What Wireshark calls the protocol that begins such a packet, for want of a link type (EXP_PDU_TAG_DISSECTOR_NAME).
-_DISSECTORS = {"gre": b"gre", "l2tp-udp": b"l2tp", "l2tp": b"l2tp"}
-_DISSECTOR_NAME = 12
+#: Where Wireshark looks up what such a packet begins with, for want of a link type: a table, and the number there
+#: (epan/exported_pdu.h: EXP_PDU_TAG_DISSECTOR_TABLE_NAME, EXP_PDU_TAG_DISSECTOR_TABLE_NAME_NUM_VAL).
+_TABLES = {"gre": (b"ip.proto", 47), "l2tp-udp": (b"udp.port", 1701), "l2tp": (b"ip.proto", 115)}
+_TABLE, _NUMBER = 14, 32
 
 
 class Drop(NamedTuple):
@@ -149,6 +150,5 @@ def _link(kind: str) -> tuple[int, bytes]:
         return ETHERNET, b""
     if kind == "ipv4":
         return _IPV4, b""
-    name = _DISSECTORS[kind]
-    name += bytes(-len(name) % 4)
-    return _UPPER_PDU, struct.pack("!HH", _DISSECTOR_NAME, len(name)) + name + struct.pack("!HH", 0, 0)
+    table, number = _TABLES[kind]
+    return _UPPER_PDU, struct.pack("!HH8sHHIHH", _TABLE, len(table), table, _NUMBER, 4, number, 0, 0)
