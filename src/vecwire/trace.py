@@ -1,4 +1,4 @@
-"""A trace: a line of the log for each frame that a port receives or sends, no more of them than people read."""
+"""A trace: a line of the log for each frame that a port receives or sends, as many as people read."""
 
 import logging
 import socket

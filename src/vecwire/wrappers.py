@@ -1,8 +1,8 @@
 """Wrappers of a port: ports of the same contract that trace, capture, mirror or impair what passes.
 
-They go around any port, one of the user's own too, and around each other; what they do is done in Python, by the
-calls of the port. A port that is in a cable or a switch has the same from its engine, without the interpreter:
-``vecwire.Trace``, ``vecwire.Mirror``, ``Engine.capture`` and the options of its spec.
+They go around any port, one of the user's own too, and around each other; what they do is done in Python, by
+the calls of the port. A port that is in a cable or a switch has the same from its engine, without the
+interpreter: ``vecwire.Trace``, ``vecwire.Mirror``, ``Engine.capture`` and the options of its spec.
 
 >>> from vecwire.spec import Impairment
 >>> from vecwire.testing import pair
@@ -237,8 +237,8 @@ class Mirrored(Wrapper):
 class Impaired(Wrapper):
     """Treats what a port sends as a bad line would, as the options of a spec do (tc-netem(8)).
 
-    What is due leaves within ``recv``, ``send`` and ``wait``, and ``fileno`` is readable when something is. Frames
-    that wait when it is closed are dropped, and count as ``tx_down``.
+    What is due leaves within ``recv``, ``send`` and ``wait``, and ``fileno`` is readable when something is.
+    Frames that wait when it is closed are dropped, and count as ``tx_down``.
 
     Args:
         port: the port.
@@ -370,7 +370,9 @@ class Impaired(Wrapper):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             done = self._go_on()
-            moments = [moment for moment in (self._until_due(), None if done else AGAIN) if moment is not None]
+            moments = [
+                moment for moment in (self._until_due(), None if done else AGAIN) if moment is not None
+            ]
             if deadline is not None:
                 moments.append(max(0.0, deadline - time.monotonic()))
             ready = self.port.wait(min(moments) if moments else None, write=write)

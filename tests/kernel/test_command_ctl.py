@@ -195,7 +195,7 @@ def test_a_capture_has_the_frames_of_both_ways(site: Site, tmp_path: Path) -> No
 
 
 def test_drops_are_captured_with_their_reason(site: Site, tmp_path: Path) -> None:
-    """What a port of any worker drops is told, and is in the file; wrong names are refused with the right one."""
+    """What a port of any worker drops is in the file; wrong names are refused with the right one."""
     reserved = bytes.fromhex("0180c2000003 0200000000aa 88b5") + bytes(46)
     code, text = site.fails("capture", "--reason", "tx_ful")
     assert (code, "did you mean tx_full?" in text) == (1, True)

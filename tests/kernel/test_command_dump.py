@@ -13,7 +13,7 @@ import pytest
 
 import vecwire
 from peers.command import vecwire_command
-from peers.frames import fill, frame, super_frame
+from peers.frames import fill, frame, rejoin, super_frame
 from peers.net import Namespace, namespaces, veth, wait_until
 from vecwire.capture import CaptureReader, CaptureWriter, Form, Record
 from vecwire.wire.segment import segments
@@ -251,6 +251,63 @@ def test_what_is_replayed_is_captured_equal(
         assert done.stdout.splitlines()[2].startswith("1,000 frames in ")
         assert running.wait(30) == 0
     assert [record.frame for record in read(again)] == FRAMES * 10
+
+
+@pytest.fixture
+def captured_super_frames(host: Namespace, tmp_path: Path) -> Path:
+    """A file with two super-frames of different segments, written whole, and a frame between them."""
+    path = tmp_path / "whole.pcapng"
+    with dump(host, "-w", str(path), "-c", "3") as running:
+        with host.enter(), vecwire.open("raw,ifname=left0") as port:
+            batch = port.batch()
+            batch.append(*super_frame(size=1000)[:2])
+            batch.append(FRAMES[0])
+            batch.append(*super_frame(ipv6=True)[:2])
+            assert port.send(batch) == 3
+        assert running.wait(30) == 0
+    assert [len(record.frame) for record in read(path)] == [20_054, 60, 20_074]
+    return path
+
+
+def test_super_frames_are_replayed_as_they_were(
+    host: Namespace, tmp_path: Path, captured_super_frames: Path
+) -> None:
+    """Written whole they leave whole, and a capture of that is equal; else they leave as their segments."""
+    again = tmp_path / "again.pcapng"
+    with dump(host, "-w", str(again), "-c", "3") as running:
+        host.run(vecwire_command("replay", str(captured_super_frames), "raw,ifname=left0", "--flat-out"))
+        assert running.wait(30) == 0
+    assert [record.frame for record in read(again)] == [
+        record.frame for record in read(captured_super_frames)
+    ]
+    wanted = [
+        *(segments(*super_frame(size=1000)[:2]) or ()),
+        FRAMES[0],
+        *(segments(*super_frame(ipv6=True)[:2]) or ()),
+    ]
+    with dump(host, "-w", str(again), "-c", str(len(wanted))) as running:
+        argv = vecwire_command("replay", str(captured_super_frames), "raw,ifname=left0,gro=0", "--flat-out")
+        host.run(argv)
+        assert running.wait(30) == 0
+    assert [record.frame for record in read(again)] == wanted
+
+
+@pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "ipv6"])
+def test_what_a_file_does_not_say_is_cut_to_the_link(host: Namespace, tmp_path: Path, ipv6: bool) -> None:
+    """A TCP frame of pcap that is too long leaves as segments of the MTU; others are told of."""
+    path, again = tmp_path / "x.pcap", tmp_path / "again.pcapng"
+    octets, _, payload = super_frame(ipv6=ipv6)
+    write(path, [(0, octets), (1, frame(1, 2000)), (2, FRAMES[0])], Form.PCAP)
+    count = -(-len(payload) // (1500 - (60 if ipv6 else 40))) + 1
+    with dump(host, "-w", str(again), "-c", str(count)) as running:
+        argv = vecwire_command("replay", str(path), "raw,ifname=left0,gro=0", "--flat-out", "--json")
+        end = json.loads(host.run(argv).stdout.splitlines()[-1])
+        assert running.wait(30) == 0
+    frames = [record.frame for record in read(again)]
+    assert frames[-1] == FRAMES[0]
+    assert max(map(len, frames)) == 1514
+    assert rejoin([(each, vecwire.Vnet()) for each in frames[:-1]]) == payload
+    assert end["too_long"] == end["port"]["counters"]["tx_too_big"] == 1
 
 
 def test_times_are_those_of_the_file(host: Namespace, tmp_path: Path) -> None:

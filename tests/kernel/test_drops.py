@@ -64,7 +64,7 @@ def counted(ports: Sequence[TransportPort]) -> dict[tuple[str, str], int]:
     }
 
 
-def test_what_a_switch_drops(namespace: Namespace) -> None:
+def test_what_a_switch_drops() -> None:
     """Each reason of a switch is told with the frame that was dropped, in the order of the drops."""
     members = [
         Membership(horizon=1),
@@ -93,9 +93,7 @@ def test_what_a_switch_drops(namespace: Namespace) -> None:
         }
         found = drops(sum(since.values()))
         assert since["1", "switch_limited"] > 0
-        assert {(each.port, each.reason) for each in found} == {
-            key for key, count in since.items() if count
-        }
+        assert {(each.port, each.reason) for each in found} == {key for key, count in since.items() if count}
         assert [each.octets for each in found if each.reason == "switch_limited"] == many[
             -since["1", "switch_limited"] :
         ]
@@ -107,7 +105,7 @@ def tagged(octets: bytes, vlan: int) -> bytes:
 
 
 def test_what_an_egress_drops(namespace: Namespace) -> None:
-    """A frame too long for its link, one lost on purpose, and those that find no room are told as they were."""
+    """A frame that is too long for its link, and one that is lost on purpose, are told as they were."""
     with wired(namespace, "x") as ((narrow,), (beyond,)), lan(2) as net:
         net.switch.add(narrow)
         net.ports.append(narrow)
@@ -162,7 +160,12 @@ def test_a_super_frame_is_told_as_it_was(namespace: Namespace) -> None:
         ("gre-key-sequence", ("rx_key=0xffffffff", "rx_key=1"), "rx_bad_key", "ipv4"),
         ("l2tpv3-ip-cookies", ("rx_cookie=0xdeadbeef", "rx_cookie=1"), "rx_bad_cookie", "ipv4"),
         ("l2tpv3-udp", ("rx_session=1", "rx_session=9"), "rx_bad_session", "l2tp-udp"),
-        ("l2tpv3-udp-ipv6-cookies64-counter", ("rx_cookie=0xdeadbeef", "rx_cookie=1"), "rx_bad_cookie", "l2tp-udp"),
+        (
+            "l2tpv3-udp-ipv6-cookies64-counter",
+            ("rx_cookie=0xdeadbeef", "rx_cookie=1"),
+            "rx_bad_cookie",
+            "l2tp-udp",
+        ),
         ("gre-ipv6", ("v6=1", "v6=1,rx_key=7,tx_key=7"), "rx_bad_key", "gre"),
     ],
 )

@@ -105,11 +105,11 @@ def joined(kind: str, options: str = "") -> Iterator[Joined]:
     if ":" in kind:
         how, _, inner = kind.partition(":")
         with (
-            joined(inner, options) as ends,
-            wrapped(how, ends.left) as left,
-            wrapped(how, ends.right) as right,
+            joined(inner, options) as bare,
+            wrapped(how, bare.left) as left,
+            wrapped(how, bare.right) as right,
         ):
-            yield replace(ends, left=left, right=right)
+            yield replace(bare, left=left, right=right)
         return
     if kind == "memory":
         left, right = pair()

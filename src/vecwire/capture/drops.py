@@ -1,7 +1,7 @@
 """Frames that were dropped: reads the records of a capture of drops, and writes them as pcapng.
 
-The records: ``vecwire.path.witness``. In the file each port is an interface, and each packet has a comment that
-names the counter; how many drops could not be written before it is its epb_dropcount. A packet that was
+The records: ``vecwire.path.witness``. In the file each port is an interface, and each packet has a comment
+that names the counter; how many drops could not be written before it is its epb_dropcount. A packet that was
 dropped with its encapsulation, since that was wrong, stands on an interface of its own, as what it is:
 LINKTYPE_IPV4, or LINKTYPE_WIRESHARK_UPPER_PDU where the kernel has taken the IP header off.
 """
@@ -17,8 +17,8 @@ from vecwire.wire.vnet import Vnet, complete
 _RECORD = struct.Struct("=QII12sBBBx")
 _IPV4, _UPPER_PDU = 228, 252
 _INCOMING, _OUTGOING = 1, 2
-#: Where Wireshark looks up what such a packet begins with, for want of a link type: a table, and the number there
-#: (epan/exported_pdu.h: EXP_PDU_TAG_DISSECTOR_TABLE_NAME, EXP_PDU_TAG_DISSECTOR_TABLE_NAME_NUM_VAL).
+#: Where Wireshark looks up what such a packet begins with, for want of a link type: a table, and the number
+#: there (epan/exported_pdu.h: EXP_PDU_TAG_DISSECTOR_TABLE_NAME, EXP_PDU_TAG_DISSECTOR_TABLE_NAME_NUM_VAL).
 _TABLES = {"gre": (b"ip.proto", 47), "l2tp-udp": (b"udp.port", 1701), "l2tp": (b"ip.proto", 115)}
 _TABLE, _NUMBER = 14, 32
 
@@ -33,8 +33,8 @@ class Drop(NamedTuple):
         octets: the frame, or as much of it as was kept; its checksum is completed, where that was left to
             whoever sends it.
         length: how long it was, in octets.
-        kind: what the octets are: ``frame``, or a packet that came through a tunnel, as it came: ``ipv4`` from
-            its IP header on; ``gre``, ``l2tp-udp`` and ``l2tp`` from behind that.
+        kind: what the octets are: ``frame``, or a packet that came through a tunnel, as it came: ``ipv4``
+            from its IP header on; ``gre``, ``l2tp-udp`` and ``l2tp`` from behind that.
         number: how many drops of this port were recorded before; what is missing in between came too fast.
         vnet: its virtio-net header: of a super-frame, how it was to be cut.
     """
@@ -139,7 +139,9 @@ class DropWriter:
         known = self._interfaces.get((port, link))
         if known is None:
             known = self._interfaces[port, link] = len(self._interfaces)
-            comment = "dropped by this port" if link == ETHERNET else "dropped by this port, encapsulation and all"
+            comment = (
+                "dropped by this port" if link == ETHERNET else "dropped by this port, encapsulation and all"
+            )
             self._file.write(description(Interface(port, comment), link=link))
         return known
 

@@ -336,9 +336,7 @@ def send_to(
         if plane.aware:
             form = takes(member, plane.vlans[index])
             if form == NEVER:
-                lose(
-                    cython.address(origin.counters[0]), origin.witness, slots, index, count.SWITCH_NOWHERE
-                )
+                lose(cython.address(origin.counters[0]), origin.witness, slots, index, count.SWITCH_NOWHERE)
                 continue
             if (
                 form != AS_IT_IS

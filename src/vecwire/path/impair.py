@@ -379,9 +379,7 @@ def impede(
             pass_on(endpoint, hold, slots, first, index)
             first = index
             release(impair, endpoint, hold, moment, 0)
-        if not admit(
-            impair, cython.address(endpoint.counters[0]), endpoint.witness, slots, index, moment
-        ):
+        if not admit(impair, cython.address(endpoint.counters[0]), endpoint.witness, slots, index, moment):
             pass_on(endpoint, hold, slots, first, index)
             first = index + 1
     pass_on(endpoint, hold, slots, first, last)

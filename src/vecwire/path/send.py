@@ -303,7 +303,7 @@ def record(endpoint: cython.pointer[Endpoint], message: uint32_t, counter: uint3
         )
         while skip or left:
             piece = vector.iov_len - within
-            piece = min(piece, skip if skip else left)
+            piece = min(piece, skip or left)
             if skip:
                 skip -= piece
             else:

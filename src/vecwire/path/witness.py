@@ -7,9 +7,9 @@ worker hands the book over, a socket's record for each drop, when it is full and
 reader is too slow for is left out: a record's number tells how many of its port came before.
 
 A record, in the host's byte order: the time in nanoseconds since 1970, 8 octets; its number among its
-port's, from 0 on, 4; how long the frame was, 4; its virtio-net header, 12; what its octets are (``KINDS``), 1;
-the lengths of two names, 1 each, and one octet of 0. Then the names of the port and of the counter, and the
-octets.
+port's, from 0 on, 4; how long the frame was, 4; its virtio-net header, 12; what its octets are (``KINDS``),
+1; the lengths of two names, 1 each, and one octet of 0. Then the names of the port and of the counter, and
+the octets.
 """
 
 import cython
@@ -40,7 +40,7 @@ def begin_drop(
     header: cython.pointer[cython.const[VnetHeader]],
     kept: cython.pointer[uint32_t],
 ) -> cython.pointer[uint8_t]:
-    """Begins a record: returns where its octets go, ``kept`` of them; NULL where that reason is not wanted."""
+    """Begins a record: returns where its octets go, ``kept`` of them; NULL where nobody wants that reason."""
     book = witness.book
     slots = book.slots
     time: timespec

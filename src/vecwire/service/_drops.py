@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from vecwire.engine import Engine, record_sockets
+from vecwire._engine_captures import record_sockets
+from vecwire.engine import Engine
 from vecwire.errors import PortError
 from vecwire.spec.text import nearest
 from vecwire.transports import TransportPort
@@ -20,12 +21,16 @@ def wanted(reasons: Iterable[object]) -> frozenset[str]:
     """
     chosen: set[str] = set()
     for reason in reasons:
-        found = {name for name in DROPS if name == reason or (reason in GROUPS and name.startswith(f"{reason}_"))}
+        found = {
+            name for name in DROPS if name == reason or (reason in GROUPS and name.startswith(f"{reason}_"))
+        }
         if not found:
             meant = nearest(str(reason), [*DROPS, *GROUPS])
             raise PortError(
                 f"nothing is dropped by the reason {reason}",
-                remedy=f"did you mean {meant}?" if meant else f"reasons are {', '.join(GROUPS)}, {', '.join(DROPS)}",
+                remedy=f"did you mean {meant}?"
+                if meant
+                else f"reasons are {', '.join(GROUPS)}, {', '.join(DROPS)}",
             )
         chosen |= found
     return frozenset(chosen or DROPS)

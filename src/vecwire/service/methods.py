@@ -195,7 +195,8 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "capture_drops",
-            "Copies frames that are dropped, with the reason, to a descriptor that goes along with the response.",
+            "Copies frames that are dropped, with the reason, to a descriptor that goes along with the"
+            " response.",
             "an object: port, reasons, descriptors",
             "capture_drops",
             (

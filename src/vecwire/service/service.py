@@ -412,7 +412,7 @@ class Service:
             return self._engines[home].capture(chosen)
 
     def capture_drops(self, port: str | None = None, reasons: Sequence[Any] = ()) -> int:
-        """Copies frames that are dropped, with the reason; a SEQPACKET descriptor that gives one record a drop.
+        """Copies frames that are dropped, with the reason; a SEQPACKET descriptor, one record a drop.
 
         Raises:
             PortError: if there is no such port or reason, or drops are captured already.

@@ -218,8 +218,8 @@ class Controlled(Protocol):
             reasons: names of counters, or ``rx``, ``switch``, ``tx`` for all that begin so; none is all.
 
         Returns:
-            A SEQPACKET descriptor that gives one record a drop (``vecwire.path.witness``). The caller owns it;
-            closing it ends the capture.
+            A SEQPACKET descriptor that gives one record a drop (``vecwire.path.witness``). The caller owns
+            it; closing it ends the capture.
         """
         ...
 

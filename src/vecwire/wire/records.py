@@ -139,7 +139,7 @@ def end_record(form: cython.int, data: cython.pointer[uint8_t], kept: uint32_t) 
 
 
 def super_room(kept: uint32_t) -> uint32_t:
-    """How many octets the record of a super-frame takes in pcapng, its virtio-net header told in a comment."""
+    """How many octets the record of a super-frame takes in pcapng, with its virtio-net header."""
     return record_room(PCAPNG, kept) + 4 + PADDED + 4
 
 

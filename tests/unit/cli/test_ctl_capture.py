@@ -143,7 +143,7 @@ def test_drops_are_written(fake: Fake, path: str, tmp_path: Path) -> None:
 
 
 def test_what_drops_cannot_be_is_told(path: str, tmp_path: Path) -> None:
-    """pcap has no place for a reason, and a capture is of a port or of drops: each says what to do."""
+    """A pcap has no place for a reason, and a capture is of a port or of drops: each says what to do."""
     for arguments, wanted, code in (
         (("--drops", "-w", str(tmp_path / "x.pcap")), "x.pcapng", 1),
         ((), "--drops", 2),

@@ -268,7 +268,7 @@ def _capture(
         typer.Option(
             "--reason",
             metavar="REASON",
-            help="Copy what is dropped for this reason: a counter's name, or rx, switch, tx. May be repeated.",
+            help="Copy what is dropped for this reason: a counter, or rx, switch, tx. May be repeated.",
             autocompletion=complete_reason,
             show_default=False,
         ),
@@ -354,9 +354,9 @@ With -w they are written as pcapng, or pcap if the suffix says so, with nanoseco
 in a line, with --json in an object. It ends after -c frames, or on Ctrl-C. What is read too slowly is left
 out of the copy; the port itself is never slowed down. A time is when the frame was read here.
 
-With --drops, frames are copied that ports and switches drop, each with the reason: the name of the counter that
-counts it. In pcapng that is the packet's comment, and each port an interface. --reason leaves out all others. A
-time is when it was dropped. What the kernel drops nobody sees.
+With --drops, frames are copied that ports and switches drop, each with the reason: the name of the counter
+that counts it. In pcapng that is the packet's comment, and each port an interface. --reason leaves out all
+others. A time is when it was dropped. What the kernel drops nobody sees.
 
 Examples:
 
