@@ -12,9 +12,6 @@ cdef enum:
     MOST_BLOCK = 16 * 1024 * 1024
     # Rows that one scan fills at the most.
     ROWS = 1024
-    # Numbers in the comment that tells a virtio-net header, and the digits of each.
-    FIELDS = 6
-    DIGITS = 5
 
 # How the scan of a piece ended.
 cdef enum Ending:

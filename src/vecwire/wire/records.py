@@ -20,8 +20,6 @@ from cython.cimports.vecwire.wire.records import (
     BAD_LINK,
     BAD_TRAILER,
     BLOCK,
-    DIGITS,
-    FIELDS,
     FULL,
     MOST_BLOCK,
     MOST_KEPT,
@@ -33,6 +31,7 @@ from cython.cimports.vecwire.wire.records import (
     Interface,
     Row,
 )
+from cython.cimports.vecwire.wire.remarks import LENGTH, PADDED, read_remark, write_remark
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
 SECOND = cython.declare(uint64_t, 1_000_000_000)
@@ -47,19 +46,8 @@ PACKET = cython.declare(uint32_t, 6)
 PCAP_HEADER = cython.declare(uint32_t, 16)
 BLOCK_HEADER = cython.declare(uint32_t, 28)
 TRAILER = cython.declare(uint32_t, 4)
-#: The option of pcapng that is a comment, and the one that ends them.
+#: The option of pcapng that is a comment.
 COMMENT = cython.declare(uint32_t, 1)
-#: How a comment tells the virtio-net header of a super-frame: without it nobody could cut it as it was meant.
-VNET_COMMENT: bytes = (
-    b"virtio-net: flags=00000 gso_type=00000 hdr_len=00000 gso_size=00000 csum_start=00000 csum_offset=00000"
-)
-LENGTH = cython.declare(uint32_t, len(VNET_COMMENT))
-PADDED = cython.declare(uint32_t, -(-len(VNET_COMMENT) // 4) * 4)
-text = cython.declare(cython.p_char, VNET_COMMENT)
-#: Where its numbers begin.
-places = cython.declare(uint32_t[FIELDS])
-for _field in range(FIELDS):
-    places[_field] = len(b"=".join(VNET_COMMENT.split(b"=")[: _field + 1])) + 1
 LATEST = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)
 #: Interfaces that one section may have: no host has more.
 MOST_INTERFACES = 65536
@@ -139,7 +127,7 @@ def end_record(form: cython.int, data: cython.pointer[uint8_t], kept: uint32_t) 
 
 
 def super_room(kept: uint32_t) -> uint32_t:
-    """How many octets the record of a super-frame takes in pcapng, with its virtio-net header."""
+    """How many octets the record of a super-frame takes in pcapng, with a remark on how to cut it."""
     return record_room(PCAPNG, kept) + 4 + PADDED + 4
 
 
@@ -154,66 +142,11 @@ def end_super_record(
     put16(at + 2, LENGTH)
     at += 4
     memset(at, 0, PADDED + 4)
-    memcpy(at, text, LENGTH)
-    put_number(at + places[0], header.flags)
-    put_number(at + places[1], header.gso_type)
-    put_number(at + places[2], header.hdr_len)
-    put_number(at + places[3], header.gso_size)
-    put_number(at + places[4], header.csum_start)
-    put_number(at + places[5], header.csum_offset)
+    write_remark(at, header)
     at += PADDED + 4
     put32(at, total)
     put32(data - BLOCK_HEADER + 4, total)
     return at + TRAILER
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def put_number(at: cython.pointer[uint8_t], value: uint32_t) -> cython.void:
-    """Writes a number in decimal digits."""
-    digit: uint32_t = DIGITS
-    while digit:
-        digit -= 1
-        at[digit] = cython.cast(uint8_t, 48 + value % 10)
-        value //= 10
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def read_comment(
-    at: cython.pointer[cython.const[uint8_t]], header: cython.pointer[VnetHeader]
-) -> cython.bint:
-    """Reads a virtio-net header from the text of a comment; False where it tells something else."""
-    numbers: uint32_t[FIELDS]
-    i: uint32_t
-    field: uint32_t = 0
-    for i in range(FIELDS):
-        numbers[i] = 0
-    i = 0
-    while i < LENGTH:
-        if field < FIELDS and i == places[field]:
-            while i < places[field] + DIGITS:
-                if at[i] < 48 or at[i] > 57:
-                    return False
-                numbers[field] = numbers[field] * 10 + (at[i] - 48)
-                i += 1
-            if numbers[field] > (0xFF if field < 2 else 0xFFFF):
-                return False
-            field += 1
-        elif at[i] != cython.cast(uint8_t, text[i]):
-            return False
-        else:
-            i += 1
-    header.flags = cython.cast(uint8_t, numbers[0])
-    header.gso_type = cython.cast(uint8_t, numbers[1])
-    header.hdr_len = cython.cast(uint16_t, numbers[2])
-    header.gso_size = cython.cast(uint16_t, numbers[3])
-    header.csum_start = cython.cast(uint16_t, numbers[4])
-    header.csum_offset = cython.cast(uint16_t, numbers[5])
-    header.num_buffers = 0
-    return True
 
 
 def record(form: int, time: int, frame: bytes | bytearray | memoryview, length: int | None = None) -> bytes:
@@ -442,7 +375,7 @@ class Scanner:
             if (
                 code == COMMENT
                 and length == LENGTH
-                and read_comment(data + at, cython.address(self.rows[self.found - 1].vnet))
+                and read_remark(data + at, cython.address(self.rows[self.found - 1].vnet))
             ):
                 return
             at += (length + 3) & ~cython.cast(uint32_t, 3)

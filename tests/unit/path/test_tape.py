@@ -12,7 +12,7 @@ from vecwire import Batch, Vnet
 from vecwire.capture import CaptureReader, Form
 from vecwire.capture.files import header
 from vecwire.path.tape import Packer, cut_long
-from vecwire.wire.records import VNET_COMMENT
+from vecwire.wire.remarks import REMARK
 from vecwire.wire.segment import segments
 
 
@@ -55,7 +55,7 @@ def test_a_comment_is_read_in_the_order_of_its_file() -> None:
         f"virtio-net: flags={vnet.flags:05} gso_type={vnet.gso_type:05} hdr_len={vnet.hdr_len:05} "
         f"gso_size={vnet.gso_size:05} csum_start={vnet.csum_start:05} csum_offset={vnet.csum_offset:05}"
     ).encode()
-    assert len(text) == len(VNET_COMMENT)
+    assert len(text) == len(REMARK)
     options = b"".join(
         struct.pack(">HH", code, len(value)) + value + bytes(-len(value) % 4)
         for code, value in ((2, b"\0\0\0\1"), (1, b"mine"), (1, text), (0, b""))

@@ -1,38 +1,19 @@
-"""Wrappers of a port: ports of the same contract that trace, capture, mirror or impair what passes.
-
-They go around any port, one of the user's own too, and around each other; what they do is done in Python, by
-the calls of the port. A port that is in a cable or a switch has the same from its engine, without the
-interpreter: ``vecwire.Trace``, ``vecwire.Mirror``, ``Engine.capture`` and the options of its spec.
-
->>> from vecwire.spec import Impairment
->>> from vecwire.testing import pair
->>> left, right = pair()
->>> with Impaired(left, Impairment(loss=1.0)) as lossy, right:
-...     batch = lossy.batch()
-...     batch.append(bytes(60))
-...     lossy.send(batch), lossy.stats.tx_lost, right.recv(right.batch())
-(1, 1, 0)
-"""
+"""The wrapper that impairs what a port sends."""
 
 import contextlib
-import logging
 import secrets
 import select
 import threading
 import time
-from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
-from vecwire.capture import Recorder
 from vecwire.path.batch import Batch
 from vecwire.path.impairer import Impairer
-from vecwire.port import Port, PortInfo, PortStats
+from vecwire.port import Port, PortStats
 from vecwire.spec import Impairment
-from vecwire.trace import USUAL_RATE, Teller, logger
 from vecwire.transports._timer import Timer
+from vecwire.wrappers.base import Wrapper
 
-#: Frames that are copied, or held, at a time.
+#: Frames that leave at a time.
 DEPTH = 64
 #: Frames that are judged at a time: so many are held at the most when the port has no room for them.
 JUDGED = 16
@@ -40,198 +21,6 @@ JUDGED = 16
 EVER = 2**63
 #: Seconds between two tries to send what the port has no room for, while somebody waits for frames.
 AGAIN = 0.01
-
-
-class Wrapper:
-    """A port around another, which does what that one does; closing it closes that one.
-
-    Args:
-        port: the port; from here on it is used through the wrapper alone.
-    """
-
-    def __init__(self, port: Port) -> None:
-        self.port = port
-
-    @property
-    def info(self) -> PortInfo:
-        """What was opened, and whether it is up."""
-        return self.port.info
-
-    @property
-    def stats(self) -> PortStats:
-        """The counters as they stand now."""
-        return self.port.stats
-
-    @property
-    def closed(self) -> bool:
-        """Whether ``close`` was called."""
-        return self.port.closed
-
-    def batch(self, depth: int | None = None) -> Batch:
-        """A batch that fits the port."""
-        return self.port.batch(depth)
-
-    def recv(self, batch: Batch) -> int:
-        """Receives frames into ``batch``; how many it holds then.
-
-        Raises:
-            ClosedError: if the port is closed.
-        """
-        got = self.port.recv(batch)
-        if got:
-            self._received(batch)
-        return got
-
-    def send(self, batch: Batch, first: int = 0) -> int:
-        """Sends the frames of ``batch`` from ``first`` on; how many are done with.
-
-        Raises:
-            ClosedError: if the port is closed.
-            ValueError: if there is no frame ``first``, or one was given a length that leaves its slot.
-        """
-        done = self.port.send(batch, first)
-        if done:
-            self._sent(batch, first, first + done)
-        return done
-
-    def _received(self, batch: Batch) -> None:
-        """Does what is to be done with frames that were received."""
-
-    def _sent(self, batch: Batch, first: int, last: int) -> None:
-        """Does what is to be done with frames ``first`` to ``last``, which are done with."""
-
-    def wait(self, timeout: float | None = None, *, write: bool = False) -> bool:
-        """Waits until frames can be received, or sent with ``write``; False where the time ran out.
-
-        Raises:
-            ClosedError: if the port is closed.
-        """
-        return self.port.wait(timeout, write=write)
-
-    def fileno(self) -> int:
-        """A descriptor that is readable when frames may be received; it stays the same.
-
-        Raises:
-            ClosedError: if the port is closed.
-        """
-        return self.port.fileno()
-
-    def close(self) -> None:
-        """Gives everything back; again and again does no harm."""
-        self.port.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.port!r}>"
-
-
-class _Copies:
-    """Copies of the frames that pass, a batch of them at a time: what is done with them changes nothing."""
-
-    def __init__(self) -> None:
-        self._batch = Batch(DEPTH)
-        self.lock = threading.Lock()
-
-    def of(self, batch: Batch, first: int, last: int) -> Iterator[Batch]:
-        """Gives frames ``first`` to ``last`` in copies, without those that the mask does not accept."""
-        mask, headers, times = batch.mask, batch.vnet, batch.timestamps
-        self._batch.clear()
-        for index in range(first, last):
-            if not mask[index]:
-                continue
-            self._batch.append(batch[index], headers[index], timestamp=times[index])
-            if len(self._batch) == DEPTH:
-                yield self._batch
-                self._batch.clear()
-        if len(self._batch):
-            yield self._batch
-
-
-class Traced(Wrapper):
-    """Writes what a port receives and sends to the log ``vecwire.trace``, at level DEBUG.
-
-    Args:
-        port: the port.
-        name: what it is called in the log; by default its spec.
-        rate: lines a second, after which frames are only counted.
-    """
-
-    def __init__(self, port: Port, *, name: str | None = None, rate: int = USUAL_RATE) -> None:
-        super().__init__(port)
-        self._teller = Teller(name or port.info.spec, rate)
-        self._lock = threading.Lock()
-
-    def _received(self, batch: Batch) -> None:
-        self._sent(batch, 0, len(batch))
-
-    def _sent(self, batch: Batch, first: int, last: int) -> None:
-        if logger.isEnabledFor(logging.DEBUG):
-            mask = batch.mask
-            with self._lock:
-                for index in range(first, last):
-                    if mask[index]:
-                        self._teller.tell(batch[index])
-
-    def close(self) -> None:
-        """Gives everything back, and tells what there were too many of to tell."""
-        super().close()
-        with self._lock:
-            self._teller.end()
-
-
-class Captured(Wrapper):
-    """Writes what a port receives and sends to a file.
-
-    Args:
-        port: the port.
-        recorder: writes the file; it stays its owner's to close.
-    """
-
-    def __init__(self, port: Port, recorder: Recorder) -> None:
-        super().__init__(port)
-        self._recorder = recorder
-        self._copies = _Copies()
-
-    def _received(self, batch: Batch) -> None:
-        self._sent(batch, 0, len(batch))
-
-    def _sent(self, batch: Batch, first: int, last: int) -> None:
-        with self._copies.lock:
-            for copies in self._copies.of(batch, first, last):
-                self._recorder.take(copies, time.time_ns())
-
-
-class Mirrored(Wrapper):
-    """Sends a copy of what a port receives and sends through one more port.
-
-    What that port cannot take is not copied; nobody waits for it.
-
-    Args:
-        port: the port.
-        sink: where the copies go; it stays its owner's to close, and ends the copying when it is closed.
-    """
-
-    def __init__(self, port: Port, sink: Port) -> None:
-        super().__init__(port)
-        self.sink = sink
-        #: Frames that the sink had no room for.
-        self.missed = 0
-        self._copies = _Copies()
-
-    def _received(self, batch: Batch) -> None:
-        self._sent(batch, 0, len(batch))
-
-    def _sent(self, batch: Batch, first: int, last: int) -> None:
-        with self._copies.lock:
-            for copies in self._copies.of(batch, first, last):
-                self.missed += len(copies) - (0 if self.sink.closed else self.sink.send(copies))
 
 
 class Impaired(Wrapper):
