@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -171,6 +172,19 @@ def test_frames_are_told_in_lines(host: Namespace) -> None:
     assert events[1]["time_ns"] > 0
 
 
+def test_files_follow_each_other(host: Namespace, tmp_path: Path) -> None:
+    """With a size and a number to keep, the last files are there, none too long, frames in order."""
+    big = [frame(number, 1000) for number in range(40)]
+    arguments = ("-w", str(tmp_path / "ring.pcap"), "--rotate-size", "4k", "--keep", "3", "-c", "40")
+    with dump(host, *arguments) as running:
+        send(host, big)
+        assert running.wait(30) == 0
+    files = sorted(tmp_path.iterdir())
+    assert [path.name for path in files] == [f"ring-{number:05d}.pcap" for number in (12, 13, 14)]
+    assert all(path.stat().st_size <= 4096 for path in files)
+    assert [record.frame for path in files for record in read(path)] == big[-7:]
+
+
 def test_standard_output_is_seen_at_once(host: Namespace) -> None:
     """A reader of the pipe sees a frame while the capture goes on."""
     argv = host.command(vecwire_command("dump", "raw,ifname=right0", "-w", "-"))
@@ -326,6 +340,21 @@ def test_times_are_those_of_the_file(host: Namespace, tmp_path: Path) -> None:
     assert all(
         later - times[0] >= 2 * gap * 10**6 - worst - 10**6 for later, gap in zip(times, gaps, strict=True)
     )
+
+
+def test_how_far_a_replay_is(host: Namespace, tmp_path: Path) -> None:
+    """Each reading says how many frames have left, their share of the file, and how long it takes yet."""
+    path = tmp_path / "x"
+    write(path, [(10**18 + number * 10**7, FRAMES[0]) for number in range(600)], Form.PCAP)
+    argv = vecwire_command("replay", str(path), "raw,ifname=left0", "--stats", "0.2", "--speed", "5")
+    done = host.run(argv)
+    told = re.findall(r"^([\d.]+) s  ([\d,]+) frames, (\d+)%, (.+) left$", done.stdout, re.MULTILINE)
+    assert len(told) > 1
+    assert [int(frames.replace(",", "")) for _, frames, _, _ in told] == sorted(
+        int(frames.replace(",", "")) for _, frames, _, _ in told
+    )
+    assert all(re.fullmatch(r"[\d.:]+ ?\w*|some time", left) for *_, left in told)
+    assert done.stdout.splitlines()[-2].startswith("600 frames in ")
 
 
 def test_a_damaged_file_is_replayed_up_to_there(host: Namespace, tmp_path: Path) -> None:

@@ -348,7 +348,7 @@ Examples:
     ),
     "capture": (
         """
-Copy the frames of a port, both ways, while they go on moving; or what is dropped.
+Copy the frames of a port, both ways, or with --drops what is dropped.
 
 With -w they are written as pcapng, or pcap if the suffix says so, with nanoseconds; without it each is told
 in a line, with --json in an object. It ends after -c frames, or on Ctrl-C. What is read too slowly is left
