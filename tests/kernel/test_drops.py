@@ -264,6 +264,32 @@ def test_a_reader_sees_the_end(how: str) -> None:
         assert reader.recv(1 << 16) == b""
 
 
+def test_frames_that_waited_too_long_are_told(namespace: Namespace) -> None:
+    """More than a book holds are given up at once, for want of a carrier: all are told, in order."""
+    with (
+        wired(namespace, "a", "b") as (ports, stations),
+        vecwire.open("raw,ifname=b0,depth=256") as deep,
+        vecwire.Cable(ports[0], deep) as cable,
+    ):
+        namespace.ip("link set b1 down")
+        with dropped(cable._engine, [deep]) as drops:
+            many = [frame(number) for number in range(200)]
+            send_all(stations[0], many)
+            found = [each for each in drops(200) if each.octets[12:14] == b"\x88\xb5"]
+            while len(found) < 200:
+                found += [each for each in drops(1) if each.octets[12:14] == b"\x88\xb5"]
+        assert {each.reason for each in found} == {"tx_down"}
+        assert [each.octets for each in found] == many
+        namespace.ip("link set b1 up")
+        namespace.wait_carrier("b0")
+
+        def passes() -> bool:
+            send_all(stations[0], [frame(7)])
+            return deep.stats.tx_frames > 0
+
+        wait_until(passes, timeout=PATIENCE, what="frames leave again")
+
+
 def test_held_frames_that_are_given_up_are_told() -> None:
     """Frames that wait for a peer who goes away are told as they are dropped, one record for each."""
     name = f"@vecwire-drops-{os.getpid()}"
