@@ -42,7 +42,8 @@ def filled(frames: list[bytes]) -> Batch:
 
 def received(port: Port, count: int) -> list[bytes]:
     """The next frames, so many of them."""
-    batch, found = port.batch(), []
+    batch = port.batch()
+    found: list[bytes] = []
 
     def came() -> bool:
         port.recv(batch)
