@@ -101,7 +101,7 @@ def delays(wanted: list[float], rate: int, seconds: float) -> None:
                 stack.callback(space.close)
             veth((a, "veth0"), (middle, "veth1"))
             veth((middle, "veth2"), (b, "veth3"))
-            ports = ["raw,ifname=veth1", f"raw,ifname=veth2,limit=100000,delay={delay * 1e3:g}ms"]
+            ports = ["raw,ifname=veth1", f"raw,ifname=veth2,limit=65000,delay={delay * 1e3:g}ms"]
             cable = middle.start([*VECWIRE, "cable", *ports])
             stack.callback(cable.stop)
             cable.expect("ready")

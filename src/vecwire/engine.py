@@ -6,27 +6,24 @@ while frames move reaches the worker as a message. Nothing that moves frames wai
 
 import logging
 import os
-import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
 
+from vecwire._engine_captures import Capture, Drops, record_sockets
 from vecwire.errors import ClosedError, PortError
 from vecwire.keeper import Keeper
 from vecwire.path.batch import Batch
 from vecwire.path.channel import Channel
 from vecwire.path.worker import FOR_CAPTURE, Worker
 from vecwire.transports import TransportPort
-from vecwire.transports._descriptor import Descriptor
+from vecwire.wire.counters import DROPS
 
 logger = logging.getLogger("vecwire.engine")
 
 T = TypeVar("T")
-
-#: Octets that wait for whoever reads a capture, asked of the kernel.
-CAPTURE_BUFFER = 4 * 1024 * 1024
 
 
 class Engine:
@@ -61,7 +58,8 @@ class Engine:
         self._lock = threading.RLock()
         self._seats: dict[TransportPort, int] = {}
         self._ports: dict[int, TransportPort] = {}
-        self._captures: dict[int, _Capture] = {}
+        self._captures: dict[int, Capture] = {}
+        self._drops: Drops | None = None
 
     @property
     def running(self) -> bool:
@@ -104,6 +102,7 @@ class Engine:
             if self._thread is None:
                 return
             self.do(lambda: self._end_captures(lambda _: True))
+            self.end_drops()
             self._worker.stop()
             self._thread.join()
             self._thread = None
@@ -165,6 +164,7 @@ class Engine:
         index = self._worker.seat(port.channel, port.batch, port.shape)
         self._seats[port] = index
         self._ports[index] = port
+        self._testify(port, index)
         return index
 
     def seat_of(self, port: TransportPort) -> int:
@@ -204,6 +204,8 @@ class Engine:
             capture = self._captures[index]
             # Not now: the worker is looking at that very seat.
             self._worker.post(lambda: self.end_capture(capture.port, purpose=capture.purpose))
+        elif self._drops is not None and index == self._drops.sink:
+            self._worker.post(self.end_drops)
 
     def _back(self, port: TransportPort) -> None:
         """Called by the keeper once a port is back."""
@@ -235,9 +237,9 @@ class Engine:
             index = self.seat_of(port)
             if any((each.port, each.purpose) == (port, purpose) for each in self._captures.values()):
                 raise PortError(f"the port {port.spec} is captured already", remedy="end that capture first")
-            capture = _Capture(port, purpose)
+            capture = Capture(port, purpose)
             try:
-                sink = self._worker.seat(capture.channel, lambda: Batch(1, 2048), "capture")
+                sink = self._seat_of_records(capture.channel)
                 self._worker.mirror(index, sink, purpose)
             except BaseException:
                 capture.close()
@@ -246,6 +248,10 @@ class Engine:
             return capture.take_reader()
 
         return self.do(begin)
+
+    def _seat_of_records(self, channel: Channel) -> int:
+        index: int = self._worker.seat(channel, lambda: Batch(1, 2048), "capture")
+        return index
 
     def end_capture(self, port: TransportPort, *, purpose: int = FOR_CAPTURE) -> None:
         """Ends the capture of a port, if there is one for that purpose."""
@@ -274,6 +280,93 @@ class Engine:
         )
         capture.close()
 
+    # Drops.
+
+    def capture_drops(
+        self,
+        reasons: Iterable[str] = DROPS,
+        *,
+        name: Callable[[TransportPort], str | None] = lambda port: str(port.spec),
+    ) -> int:
+        """Has every frame that is dropped copied to a SEQPACKET socket, one record a frame, with the reason.
+
+        ``vecwire.capture.drops`` reads the records. What the reader is too slow for is not copied; no port is
+        slowed down. It ends when the reader closes its end, or with the engine.
+
+        Args:
+            reasons: the names of the counters that are wanted, of ``vecwire.wire.counters.DROPS``.
+            name: what a port is called in the records; ports without a name are left out. It is also asked
+                when a port gets its seat, by the thread that moves frames.
+
+        Returns:
+            The reader's descriptor, which is the caller's to close.
+
+        Raises:
+            PortError: if drops are captured already.
+            ValueError: if there is no such reason.
+        """
+        writer, reader = record_sockets()
+        try:
+            self.report_drops(writer.fileno(), reasons, name=name)
+            return reader.release()
+        finally:
+            writer.close()
+            reader.close()
+
+    def report_drops(
+        self, writer: int, reasons: Iterable[str], *, name: Callable[[TransportPort], str | None]
+    ) -> None:
+        """Does what ``capture_drops`` does, towards a descriptor that several engines may share.
+
+        Args:
+            writer: the sending end, of which the engine makes a copy.
+            reasons: the names of the counters that are wanted.
+            name: what a port is called in the records.
+
+        Raises:
+            PortError: if drops are captured already.
+            ValueError: if there is no such reason.
+        """
+        wanted = frozenset(reasons)
+        if unknown := sorted(wanted.difference(DROPS)):
+            raise ValueError(f"there is no drop by the reason {unknown[0]}")
+
+        def begin() -> None:
+            if self._drops is not None and self._drops.abandoned:
+                self.end_drops()
+            if self._drops is not None:
+                raise PortError("drops are captured already", remedy="end that capture first")
+            drops = Drops(writer, wanted, name)
+            try:
+                drops.sink = self._seat_of_records(drops.channel)
+                self._worker.watch_drops(drops.sink)
+            except BaseException:
+                drops.close()
+                raise
+            self._drops = drops
+            for port, index in self._seats.items():
+                self._testify(port, index)
+
+        self.do(begin)
+
+    def _testify(self, port: TransportPort, index: int) -> None:
+        """Has a port's drops be recorded, if they are wanted."""
+        drops = self._drops
+        if drops is not None and (name := drops.name(port)) is not None:
+            self._worker.testify(index, name, drops.reasons)
+
+    def end_drops(self) -> None:
+        """Ends the capture of drops, if there is one."""
+
+        def end() -> None:
+            drops, self._drops = self._drops, None
+            if drops is not None:
+                self._worker.watch_drops(None)
+                self._worker.unseat(drops.sink)
+                drops.close()
+
+        self.do(end)
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -281,29 +374,3 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-class _Capture:
-    """The two ends of a capture: the channel that frames are copied to, and the reader's descriptor."""
-
-    def __init__(self, port: TransportPort, purpose: int) -> None:
-        self.port = port
-        self.purpose = purpose
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        with ours, theirs:
-            ours.setblocking(False)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CAPTURE_BUFFER)
-            self._writer = Descriptor(ours.detach(), "capture's socket")
-            self._reader = Descriptor(theirs.detach(), "capture's other end")
-        self.channel = Channel()
-        self.channel.attach(self._writer.fileno(), self._writer.fileno(), seqpacket=True)
-
-    def take_reader(self) -> int:
-        """The reader's descriptor: the caller's from here on."""
-        return self._reader.release()
-
-    def close(self) -> None:
-        """Ends it."""
-        self.channel.detach()
-        self._writer.close()
-        self._reader.close()

@@ -1,10 +1,5 @@
-"""A trace: a line of the log for each frame that a port receives or sends, no more of them than people read.
+"""A trace: a line of the log for each frame that a port receives or sends, as many as people read."""
 
->>> told(bytes.fromhex("ffffffffffff0200000000aa0806") + bytes(46))
-'02:00:00:00:00:aa > ff:ff:ff:ff:ff:ff, ARP, length 60'
-"""
-
-import ipaddress
 import logging
 import socket
 import threading
@@ -12,6 +7,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from vecwire.capture.describe import words
 from vecwire.engine import Engine
 from vecwire.path.worker import FOR_TRACE
 from vecwire.transports import TransportPort
@@ -20,41 +16,41 @@ logger = logging.getLogger("vecwire.trace")
 
 #: Lines a second, after which frames are only counted.
 USUAL_RATE = 100
-#: IEEE 802 numbers and IANA's protocol numbers that are told by name.
-ETHERTYPES = {0x0800: "IPv4", 0x0806: "ARP", 0x86DD: "IPv6", 0x88CC: "LLDP"}
-PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 47: "GRE", 115: "L2TP"}
-TAGS = (0x8100, 0x88A8)
 LONGEST = 1 << 17
 
 
-def told(frame: bytes) -> str:
-    """Returns a line that tells a frame: its addresses, VLAN, type, length, and those of IP and its ports."""
-    kind, at = int.from_bytes(frame[12:14]), 14
-    words = [f"{frame[6:12].hex(':')} > {frame[:6].hex(':')}"]
-    while kind in TAGS and len(frame) >= at + 4:
-        words.append(f"vlan {int.from_bytes(frame[at : at + 2]) & 0x0FFF}")
-        kind, at = int.from_bytes(frame[at + 2 : at + 4]), at + 4
-    words += [ETHERTYPES.get(kind, f"ethertype {kind:#06x}"), f"length {len(frame)}"]
-    line = ", ".join(words)
-    inner = _internet(frame[at:], kind)
-    return f"{line}: {inner}" if inner else line
+class Teller:
+    """Writes frames to the log, so many lines a second; how many came beyond that it writes then.
 
+    Args:
+        name: what the port is called.
+        rate: lines a second.
+    """
 
-def _internet(packet: bytes, kind: int) -> str:
-    """Returns what there is to tell of an IP packet; nothing of another."""
-    if kind == 0x0800 and len(packet) >= 20:
-        addresses, protocol = (packet[12:16], packet[16:20]), packet[9]
-        head, fragment = (packet[0] & 0x0F) * 4, int.from_bytes(packet[6:8]) & 0x1FFF
-    elif kind == 0x86DD and len(packet) >= 40:
-        addresses, protocol = (packet[8:24], packet[24:40]), packet[6]
-        head, fragment = 40, 0
-    else:
-        return ""
-    source, destination = (str(ipaddress.ip_address(each)) for each in addresses)
-    if protocol in {6, 17} and not fragment and len(packet) >= head + 4:
-        source += f".{int.from_bytes(packet[head : head + 2])}"
-        destination += f".{int.from_bytes(packet[head + 2 : head + 4])}"
-    return f"{source} > {destination} {PROTOCOLS.get(protocol, f'protocol {protocol}')}"
+    def __init__(self, name: str, rate: int) -> None:
+        self._name = name
+        self._rate = rate
+        self._began = time.monotonic()
+        self._lines = 0
+        self._more = 0
+
+    def tell(self, frame: bytes | memoryview) -> None:
+        """Writes a frame, or counts it."""
+        moment = time.monotonic()
+        if moment - self._began >= 1:
+            self.end()
+            self._began, self._lines = moment, 0
+        if self._lines < self._rate:
+            self._lines += 1
+            logger.debug("%s: %s", self._name, words(frame))
+        else:
+            self._more += 1
+
+    def end(self) -> None:
+        """Writes how many frames were not told."""
+        if self._more:
+            logger.debug("%s: %d frames more, too many to tell", self._name, self._more)
+            self._more = 0
 
 
 class Trace:
@@ -74,8 +70,7 @@ class Trace:
     ) -> None:
         self._port = port
         self._engine = engine
-        self._name = name or str(port.spec)
-        self._rate = rate
+        self._teller = Teller(name or str(port.spec), rate)
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -90,23 +85,10 @@ class Trace:
         return self
 
     def _read(self, reader: socket.socket) -> None:
-        began, lines, more = time.monotonic(), 0, 0
         with reader:
             while frame := reader.recv(LONGEST):
-                moment = time.monotonic()
-                if moment - began >= 1:
-                    self._tell_of(more)
-                    began, lines, more = moment, 0, 0
-                if lines < self._rate:
-                    lines += 1
-                    logger.debug("%s: %s", self._name, told(frame))
-                else:
-                    more += 1
-        self._tell_of(more)
-
-    def _tell_of(self, more: int) -> None:
-        if more:
-            logger.debug("%s: %d frames more, too many to tell", self._name, more)
+                self._teller.tell(frame)
+        self._teller.end()
 
     def stop(self) -> None:
         """Ends it; returns once the last line is written."""

@@ -6,13 +6,17 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from scapy.layers.inet import IP
+from scapy.packet import Raw
 
 from peers import tshark
 from peers.command import vecwire_command
+from peers.dropping import record
 from peers.frames import fill, frame, super_frame
 from peers.net import Namespace, veth
 from vecwire import open as open_port
 from vecwire.capture import CaptureReader, CaptureWriter, Form, Recorder, Rotation
+from vecwire.capture.drops import DropWriter, read
 from vecwire.capture.files import Interface, Statistics
 from vecwire.path.batch import Batch
 
@@ -91,6 +95,45 @@ def test_what_editcap_writes_is_read(tmp_path: Path, kind: str) -> None:
     assert [record.time for record in records] == [
         (MOMENT + number) // grain * grain for number in range(len(FRAMES))
     ]
+
+
+def test_tshark_shows_why_frames_were_dropped(tmp_path: Path) -> None:
+    """Port, reason and direction are in the file; packets of tunnels are read as what they are."""
+    path = tmp_path / "drops.pcapng"
+    gre = bytes.fromhex("20006558 00000005") + FRAMES[0]
+    ipv4 = bytes(IP(src="10.0.0.1", dst="10.0.0.2", proto=47) / Raw(gre))
+    l2tp = bytes.fromhex("00030000 0000002a") + FRAMES[0]
+    with path.open("wb") as file:
+        writer = DropWriter(file)
+        for record_ in (
+            record(FRAMES[0], port="guest", reason="switch_horizon", time=MOMENT),
+            record(FRAMES[1], port="uplink", reason="tx_full", time=MOMENT + 1, number=3),
+            record(ipv4, port="branch", reason="rx_bad_key", kind=1),
+            record(gre, port="branch", reason="rx_bad_key", kind=2, number=1),
+            record(l2tp, port="branch", reason="rx_bad_session", kind=3, number=2),
+            record(l2tp[4:], port="branch", reason="rx_bad_session", kind=4, number=3),
+        ):
+            writer.write(read(record_))
+    fields = ["frame.comment", "frame.interface_name", "frame.packet_flags_direction", "gre.key", "l2tp.sid"]
+    found = tshark.decode(path, fields, options=tshark.l2tpv3())
+    comments = [each.fields["frame.comment"] for each in found]
+    assert comments[0] == [
+        "dropped: switch_horizon: the destination is behind a port of the same horizon group"
+    ]
+    assert [each.fields["frame.interface_name"] for each in found] == [
+        ["guest"],
+        ["uplink"],
+        ["branch"],
+        ["branch"],
+        ["branch"],
+        ["branch"],
+    ]
+    assert [each.fields["frame.packet_flags_direction"] for each in found[:2]] == [
+        ["0x00000001"],
+        ["0x00000002"],
+    ]
+    assert [each.fields["gre.key"] for each in found[2:4]] == [["0x00000005"]] * 2
+    assert [each.fields["l2tp.sid"] for each in found[4:]] == [["0x0000002a"]] * 2
 
 
 def test_a_pipe_is_read_by_tshark() -> None:

@@ -15,6 +15,8 @@ from scapy.utils import rdpcap
 
 from peers.command import vecwire_command
 from peers.net import Namespace, namespaces, veth, wait_until
+from vecwire import open as open_port
+from vecwire.capture import CaptureReader
 from vecwire.client import Client
 from vecwire.errors import PortError
 
@@ -190,6 +192,30 @@ def test_a_capture_has_the_frames_of_both_ways(site: Site, tmp_path: Path) -> No
             return True
 
         wait_until(again, timeout=30, what="the port can be captured again")
+
+
+def test_drops_are_captured_with_their_reason(site: Site, tmp_path: Path) -> None:
+    """What a port of any worker drops is in the file; wrong names are refused with the right one."""
+    reserved = bytes.fromhex("0180c2000003 0200000000aa 88b5") + bytes(46)
+    code, text = site.fails("capture", "--reason", "tx_ful")
+    assert (code, "did you mean tx_full?" in text) == (1, True)
+    code, text = site.fails("capture", "lft", "--drops")
+    assert (code, "did you mean left?" in text) == (1, True)
+    file = tmp_path / "drops.pcapng"
+    argv = site.command("capture", "--reason", "switch_reserved", "-w", str(file), "-c", "1")
+    with site.host.popen(argv, name="drops") as capture:
+        wait_until(lambda: file.exists() and file.stat().st_size, timeout=30, what="it captures")
+        code, text = site.fails("capture", "left", "--drops", "-c", "1")
+        assert (code, "are captured already" in text) == (1, True)
+        with site.one.enter(), open_port("raw,ifname=eth0") as port:
+            batch = port.batch()
+            batch.append(reserved)
+            assert port.send(batch) == 1
+        assert capture.wait(30) == 0
+        assert capture.errors == "1 drops captured\n"
+    assert b"dropped: switch_reserved: " in file.read_bytes()
+    with file.open("rb") as written:
+        assert [each.frame for each in CaptureReader(written)] == [reserved]
 
 
 def test_top_shows_what_moves(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 import vecwire
 from peers.command import vecwire_command
-from peers.frames import fill, frame, super_frame
+from peers.frames import fill, frame, rejoin, super_frame
 from peers.net import Namespace, namespaces, veth, wait_until
 from vecwire.capture import CaptureReader, CaptureWriter, Form, Record
 from vecwire.wire.segment import segments
@@ -171,6 +172,19 @@ def test_frames_are_told_in_lines(host: Namespace) -> None:
     assert events[1]["time_ns"] > 0
 
 
+def test_files_follow_each_other(host: Namespace, tmp_path: Path) -> None:
+    """With a size and a number to keep, the last files are there, none too long, frames in order."""
+    big = [frame(number, 1000) for number in range(40)]
+    arguments = ("-w", str(tmp_path / "ring.pcap"), "--rotate-size", "4k", "--keep", "3", "-c", "40")
+    with dump(host, *arguments) as running:
+        send(host, big)
+        assert running.wait(30) == 0
+    files = sorted(tmp_path.iterdir())
+    assert [path.name for path in files] == [f"ring-{number:05d}.pcap" for number in (12, 13, 14)]
+    assert all(path.stat().st_size <= 4096 for path in files)
+    assert [record.frame for path in files for record in read(path)] == big[-7:]
+
+
 def test_standard_output_is_seen_at_once(host: Namespace) -> None:
     """A reader of the pipe sees a frame while the capture goes on."""
     argv = host.command(vecwire_command("dump", "raw,ifname=right0", "-w", "-"))
@@ -253,6 +267,63 @@ def test_what_is_replayed_is_captured_equal(
     assert [record.frame for record in read(again)] == FRAMES * 10
 
 
+@pytest.fixture
+def captured_super_frames(host: Namespace, tmp_path: Path) -> Path:
+    """A file with two super-frames of different segments, written whole, and a frame between them."""
+    path = tmp_path / "whole.pcapng"
+    with dump(host, "-w", str(path), "-c", "3") as running:
+        with host.enter(), vecwire.open("raw,ifname=left0") as port:
+            batch = port.batch()
+            batch.append(*super_frame(size=1000)[:2])
+            batch.append(FRAMES[0])
+            batch.append(*super_frame(ipv6=True)[:2])
+            assert port.send(batch) == 3
+        assert running.wait(30) == 0
+    assert [len(record.frame) for record in read(path)] == [20_054, 60, 20_074]
+    return path
+
+
+def test_super_frames_are_replayed_as_they_were(
+    host: Namespace, tmp_path: Path, captured_super_frames: Path
+) -> None:
+    """Written whole they leave whole, and a capture of that is equal; else they leave as their segments."""
+    again = tmp_path / "again.pcapng"
+    with dump(host, "-w", str(again), "-c", "3") as running:
+        host.run(vecwire_command("replay", str(captured_super_frames), "raw,ifname=left0", "--flat-out"))
+        assert running.wait(30) == 0
+    assert [record.frame for record in read(again)] == [
+        record.frame for record in read(captured_super_frames)
+    ]
+    wanted = [
+        *(segments(*super_frame(size=1000)[:2]) or ()),
+        FRAMES[0],
+        *(segments(*super_frame(ipv6=True)[:2]) or ()),
+    ]
+    with dump(host, "-w", str(again), "-c", str(len(wanted))) as running:
+        argv = vecwire_command("replay", str(captured_super_frames), "raw,ifname=left0,gro=0", "--flat-out")
+        host.run(argv)
+        assert running.wait(30) == 0
+    assert [record.frame for record in read(again)] == wanted
+
+
+@pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "ipv6"])
+def test_what_a_file_does_not_say_is_cut_to_the_link(host: Namespace, tmp_path: Path, ipv6: bool) -> None:
+    """A TCP frame of pcap that is too long leaves as segments of the MTU; others are told of."""
+    path, again = tmp_path / "x.pcap", tmp_path / "again.pcapng"
+    octets, _, payload = super_frame(ipv6=ipv6)
+    write(path, [(0, octets), (1, frame(1, 2000)), (2, FRAMES[0])], Form.PCAP)
+    count = -(-len(payload) // (1500 - (60 if ipv6 else 40))) + 1
+    with dump(host, "-w", str(again), "-c", str(count)) as running:
+        argv = vecwire_command("replay", str(path), "raw,ifname=left0,gro=0", "--flat-out", "--json")
+        end = json.loads(host.run(argv).stdout.splitlines()[-1])
+        assert running.wait(30) == 0
+    frames = [record.frame for record in read(again)]
+    assert frames[-1] == FRAMES[0]
+    assert max(map(len, frames)) == 1514
+    assert rejoin([(each, vecwire.Vnet()) for each in frames[:-1]]) == payload
+    assert end["too_long"] == end["port"]["counters"]["tx_too_big"] == 1
+
+
 def test_times_are_those_of_the_file(host: Namespace, tmp_path: Path) -> None:
     """No frame leaves before its time; how late they were is told."""
     path, again = tmp_path / "x", tmp_path / "again.pcapng"
@@ -269,6 +340,21 @@ def test_times_are_those_of_the_file(host: Namespace, tmp_path: Path) -> None:
     assert all(
         later - times[0] >= 2 * gap * 10**6 - worst - 10**6 for later, gap in zip(times, gaps, strict=True)
     )
+
+
+def test_how_far_a_replay_is(host: Namespace, tmp_path: Path) -> None:
+    """Each reading says how many frames have left, their share of the file, and how long it takes yet."""
+    path = tmp_path / "x"
+    write(path, [(10**18 + number * 10**7, FRAMES[0]) for number in range(600)], Form.PCAP)
+    argv = vecwire_command("replay", str(path), "raw,ifname=left0", "--stats", "0.2", "--speed", "5")
+    done = host.run(argv)
+    told = re.findall(r"^([\d.]+) s  ([\d,]+) frames, (\d+)%, (.+) left$", done.stdout, re.MULTILINE)
+    assert len(told) > 1
+    assert [int(frames.replace(",", "")) for _, frames, _, _ in told] == sorted(
+        int(frames.replace(",", "")) for _, frames, _, _ in told
+    )
+    assert all(re.fullmatch(r"[\d.:]+ ?\w*|some time", left) for *_, left in told)
+    assert done.stdout.splitlines()[-2].startswith("600 frames in ")
 
 
 def test_a_damaged_file_is_replayed_up_to_there(host: Namespace, tmp_path: Path) -> None:

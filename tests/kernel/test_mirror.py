@@ -87,7 +87,7 @@ def test_frames_are_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
         with Trace(net.ports[0], engine=net.switch.engine, name="guest", rate=2):
             net.exchange(0, *(frame(each, source=address(0), destination=BROADCAST) for each in range(5)))
         lines = [record.getMessage() for record in caplog.records if record.name == "vecwire.trace"]
-    line = f"guest: {address(0)} > {BROADCAST}, ethertype 0x88b5, length 60"
+    line = f"guest: {address(0)} > {BROADCAST}  type 0x88b5  60 octets"
     assert lines == [line, line, "guest: 3 frames more, too many to tell"]
 
 

@@ -17,7 +17,7 @@ import pytest
 import vecwire
 from peers.frames import fill, frame, ours, rejoin, super_frame
 from peers.net import Namespace, open_descriptors, veth, wait_until
-from peers.ports import TRANSPORTS, Joined, joined
+from peers.ports import TRANSPORTS, WRAPPED, Joined, joined
 from vecwire import Batch, ClosedError, Port, PortError, Vnet
 from vecwire.wire.counters import MEANINGS
 
@@ -31,7 +31,7 @@ PATIENCE = 5.0
 IMPAIRED = tuple(f"{kind},loss=0.0000001%" for kind in ("raw", "tap", "l2tpv3-udp", "bess"))
 
 
-@pytest.fixture(params=[*TRANSPORTS, *IMPAIRED])
+@pytest.fixture(params=[*TRANSPORTS, *IMPAIRED, *WRAPPED])
 def ends(request: pytest.FixtureRequest) -> Iterator[Joined]:
     """Two joined ports of each kind in turn."""
     kind, comma, options = request.param.partition(",")
@@ -276,7 +276,7 @@ def test_a_sender_never_blocks(ends: Joined) -> None:
     assert collect(ends.right, 1)[-1] == frame(999)
 
 
-@pytest.mark.parametrize("kind", ["bess", "memory"])
+@pytest.mark.parametrize("kind", ["bess", "memory", "impaired:memory"])
 def test_nothing_is_taken_while_the_peer_is_away(kind: str) -> None:
     """Once the other end is closed, ``send`` takes no frame and there is no room to wait for."""
     with joined(kind) as ends:
@@ -345,7 +345,7 @@ def test_vec_0_moves_one_frame_a_call(kind: str) -> None:
         assert ends.right.stats.rx_calls >= 20
 
 
-@pytest.mark.parametrize("kind", TRANSPORTS)
+@pytest.mark.parametrize("kind", [*TRANSPORTS, *WRAPPED])
 def test_opening_and_closing_leaves_no_descriptor(kind: str) -> None:
     """A pair that is opened, used and closed leaves as many descriptors open as there were."""
     with joined(kind):

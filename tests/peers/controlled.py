@@ -16,7 +16,7 @@ from vecwire.service.state import CableState, PortState, ServiceState, StationSt
 from vecwire.spec.text import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 PORTS = (
@@ -167,9 +167,18 @@ class Fake:
     def capture(self, port: str) -> int:
         """Gives one end of a pair, and keeps the other."""
         self._port(port)
+        return self._pair()
+
+    def _pair(self) -> int:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.captures.append(ours)
         return theirs.detach()
+
+    def capture_drops(self, port: str | None = None, reasons: Sequence[str] = ()) -> int:
+        """Does the same for drops, of a port that is there."""
+        self.told.append(("capture_drops", port, list(reasons)))
+        self._port(port or "a")
+        return self._pair()
 
     def stop(self) -> None:
         """Takes note."""

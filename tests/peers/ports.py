@@ -6,12 +6,16 @@ One factory for every transport and for the in-memory fake, so that one suite of
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import vecwire
 from peers.net import Namespace, veth
+from vecwire import Impairment
+from vecwire.capture import Recorder
 from vecwire.testing import pair
+from vecwire.wrappers import Captured, Impaired, Mirrored, Traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +54,8 @@ LOOPBACK: dict[str, tuple[str, str]] = {
 #: What stands on the left of a link, and the interface at whose other end a raw port stands on the right.
 LINKS: dict[str, str] = {"raw": "raw,ifname=left0", "tap": "tap,ifname=tap0", "hybrid": "hybrid,ifname=tap0"}
 TRANSPORTS = (*LINKS, *LOOPBACK, "bess", "memory")
+#: Ports in wrappers: each around one that is no transport, and one around a socket.
+WRAPPED = (*(f"{how}:memory" for how in ("traced", "captured", "mirrored", "impaired")), "impaired:bess")
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,42 @@ class Joined:
     blocking: bool = False
 
 
+#: So seldom that it never happens here: every frame is judged.
+HARDLY = Impairment(loss=1e-9)
+
+
+@contextlib.contextmanager
+def wrapped(how: str, port: Port) -> Iterator[Port]:
+    """A port in a wrapper: `traced`, `captured`, `mirrored` or `impaired`."""
+    with contextlib.ExitStack() as stack:
+        if how == "traced":
+            yield Traced(port)
+        elif how == "captured":
+            recorder = Recorder(Path("/dev/null"))
+            stack.callback(recorder.close)
+            yield Captured(port, recorder)
+        elif how == "mirrored":
+            sink, _ = (stack.enter_context(each) for each in pair())
+            yield Mirrored(port, sink)
+        else:
+            yield stack.enter_context(Impaired(port, HARDLY))
+
+
 @contextlib.contextmanager
 def joined(kind: str, options: str = "") -> Iterator[Joined]:
-    """A pair of the given kind; `options` are added to both specs, as `,depth=8`."""
+    """A pair of the given kind; `options` are added to both specs, as `,depth=8`.
+
+    Both are wrapped where the kind says so, as `traced:memory`.
+    """
+    if ":" in kind:
+        how, _, inner = kind.partition(":")
+        with (
+            joined(inner, options) as bare,
+            wrapped(how, bare.left) as left,
+            wrapped(how, bare.right) as right,
+        ):
+            yield replace(bare, left=left, right=right)
+        return
     if kind == "memory":
         left, right = pair()
         with left, right:

@@ -9,7 +9,7 @@ from vecwire.service.state import CableState, PortState, ServiceState, StationSt
 from vecwire.wire.counters import NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 #: Every counter with a value of its own.
 COUNTERS = {name: 1000 + index for index, name in enumerate(NAMES)}
@@ -89,6 +89,10 @@ class Told:
     def capture(self, port: str) -> int:
         """Refused."""
         raise NotImplementedError(port)
+
+    def capture_drops(self, port: str | None = None, reasons: Sequence[Any] = ()) -> int:
+        """Refused."""
+        raise NotImplementedError(port, reasons)
 
     def stop(self) -> None:
         """Refused."""

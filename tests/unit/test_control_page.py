@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from peers.controlled import Fake, Peer, serving
+from peers.dropping import record
 from vecwire.cli import application
 from vecwire.cli.ctl import SUBCOMMANDS
 from vecwire.client import DEFAULT_PATH
@@ -20,7 +21,7 @@ from vecwire.service.jsonrpc import LONGEST_BATCH, LONGEST_LINE, Code
 from vecwire.service.methods import METHODS, Method
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PAGE = (Path(__file__).parents[2] / "docs" / "control.md").read_text(encoding="utf-8")
 SECTIONS = dict(
@@ -42,6 +43,13 @@ class Busy(Fake):
         number = super().capture(port)
         for _ in range(100):
             self.captures[-1].send(FRAME)
+        return number
+
+    def capture_drops(self, port: str | None = None, reasons: Sequence[str] = ()) -> int:
+        """Gives the reader's end."""
+        number = super().capture_drops(port, reasons)
+        for each in range(100):
+            self.captures[-1].send(record(FRAME, port="guest1", reason="switch_horizon", number=each))
         return number
 
 

@@ -67,14 +67,25 @@ def line(frame: Octets, nanoseconds: int, length: int | None = None) -> str:
         nanoseconds: when it was seen, since 1970; it is told in local time.
         length: how long the frame was, where not all of it is there.
     """
-    seconds, rest = divmod(nanoseconds, _NANOSECONDS)
+    return f"{clock(nanoseconds)}  {words(frame, length)}"
+
+
+def words(frame: Octets, length: int | None = None) -> str:
+    """The same without the time, for what has one of its own, such as a log.
+
+    >>> words(bytes.fromhex("ffffffffffff0200000000aa0806") + bytes(46))
+    '02:00:00:00:00:aa > ff:ff:ff:ff:ff:ff  ARP  60 octets'
+    """
     vlans, kind, at = layers(frame)
     tags = "".join(f"vlan {vlan}  " for vlan in vlans)
     octets = len(frame) if length is None else length
-    return (
-        f"{_clock(seconds)}.{rest:09d}  {mac(frame[6:12])} > {mac(frame[:6])}  {tags}"
-        f"{carried(frame, kind, at)}  {octets} octets"
-    )
+    return f"{mac(frame[6:12])} > {mac(frame[:6])}  {tags}{carried(frame, kind, at)}  {octets} octets"
+
+
+def clock(nanoseconds: int) -> str:
+    """A time of day, local, to the nanosecond."""
+    seconds, rest = divmod(nanoseconds, _NANOSECONDS)
+    return f"{_clock(seconds)}.{rest:09d}"
 
 
 def as_object(frame: Octets, nanoseconds: int, length: int | None = None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a capture file is made of besides its frames, and the writer of one frame after the other.
 
-The formats: draft-ietf-opsawg-pcap, section 4; draft-ietf-opsawg-pcapng, sections 4.1, 4.2 and 4.6.
+The formats: draft-ietf-opsawg-pcap, section 4; draft-ietf-opsawg-pcapng, sections 4.1 to 4.3 and 4.6.
 """
 
 import platform
@@ -15,7 +15,7 @@ from vecwire.wire.records import LONGEST_KEPT, PCAP_FORM, PCAPNG_FORM, record
 #: Octets kept of a frame: what Wireshark and tcpdump take at most.
 SNAPLEN = LONGEST_KEPT
 ETHERNET = 1  # LINKTYPE_ETHERNET
-SECTION, DESCRIPTION, STATISTICS = 0x0A0D0D0A, 1, 5
+SECTION, DESCRIPTION, STATISTICS, PACKET = 0x0A0D0D0A, 1, 5, 6
 BYTE_ORDER = 0x1A2B3C4D
 #: The numbers that a pcap file begins with, and the power of ten that its times count in.
 PCAP_MAGIC = {0xA1B2C3D4: 6, 0xA1B23C4D: 9}
@@ -26,6 +26,7 @@ _COMMENT, _END = 1, 0
 _OS, _APPLICATION = 3, 4
 _IF_NAME, _IF_RESOLUTION, _IF_FILTER, _IF_OS = 2, 9, 11, 12
 _START, _FINISH, _RECEIVED, _OS_DROPPED, _DELIVERED = 2, 3, 4, 7, 8
+_PACKET_FLAGS, _PACKET_MISSED = 2, 4
 _LONGEST_OPTION = 0xFFFF
 
 
@@ -88,19 +89,65 @@ def header(form: Form, *, snaplen: int = SNAPLEN, interface: Interface | None = 
     """What stands before the first frame of a file."""
     if form is Form.PCAP:
         return struct.pack("=IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snaplen, ETHERNET)
-    about = interface or Interface()
-    host = f"{platform.system()} {platform.release()}"
-    section = struct.pack("=IHHq", BYTE_ORDER, 1, 0, -1) + _options(
-        (_OS, host.encode()), (_APPLICATION, b"vecwire")
-    )
-    description = struct.pack("=HHI", ETHERNET, 0, snaplen) + _options(
+    return section() + description(interface or Interface(), snaplen=snaplen)
+
+
+def section() -> bytes:
+    """The block that a pcapng file begins with."""
+    body = struct.pack("=IHHq", BYTE_ORDER, 1, 0, -1)
+    return _block(SECTION, body + _options((_OS, _host()), (_APPLICATION, b"vecwire")))
+
+
+def description(about: Interface, *, snaplen: int = SNAPLEN, link: int = ETHERNET) -> bytes:
+    """The block that describes an interface; the first one in a file is number 0.
+
+    Args:
+        about: the interface.
+        snaplen: octets kept of a frame.
+        link: what its packets begin with (LINKTYPE).
+    """
+    body = struct.pack("=HHI", link, 0, snaplen) + _options(
         (_COMMENT, about.comment.encode(errors="replace")),
         (_IF_NAME, about.name.encode(errors="replace")),
         (_IF_RESOLUTION, bytes([NANOSECONDS])),
         (_IF_FILTER, b"\0" + about.filter.encode(errors="replace") if about.filter else b""),
-        (_IF_OS, host.encode()),
+        (_IF_OS, _host()),
     )
-    return _block(SECTION, section) + _block(DESCRIPTION, description)
+    return _block(DESCRIPTION, body)
+
+
+def packet(
+    interface: int,
+    nanoseconds: int,
+    octets: bytes | memoryview,
+    length: int,
+    *,
+    comment: str = "",
+    flags: int = 0,
+    missed: int = 0,
+) -> bytes:
+    """The block of one packet.
+
+    Args:
+        interface: the number of its interface.
+        nanoseconds: when it was seen, since 1970.
+        octets: those that are kept.
+        length: how long it was.
+        comment: what there is to say of it.
+        flags: its direction and more (epb_flags).
+        missed: how many packets before it could not be written (epb_dropcount).
+    """
+    body = struct.pack("=IIIII", interface, *_time(nanoseconds), len(octets), length)
+    options = _options(
+        (_COMMENT, comment.encode(errors="replace")),
+        (_PACKET_FLAGS, struct.pack("=I", flags) if flags else b""),
+        (_PACKET_MISSED, struct.pack("=Q", missed) if missed else b""),
+    )
+    return _block(PACKET, body + bytes(octets) + bytes(-len(octets) % 4) + options)
+
+
+def _host() -> bytes:
+    return f"{platform.system()} {platform.release()}".encode()
 
 
 def footer(form: Form, statistics: Statistics) -> bytes:

@@ -76,6 +76,22 @@ class CaptureReader:
         if self.form is Form.PCAP:
             self._begin_pcap(start)
 
+    def rewind(self) -> None:
+        """Begins again with the first frame; what was cut or left out goes on being counted.
+
+        Raises:
+            CaptureError: if the file has changed, and is no capture file of its form any more.
+            OSError: if the file cannot be read from its beginning, as a pipe.
+        """
+        self._file.seek(0)
+        self._data = b""
+        self._at = self._base = 0
+        start = self._start()
+        if (start == SECTION) != (self.form is Form.PCAPNG):
+            raise self._wrong("it was of another form before")
+        if self.form is Form.PCAP:
+            self._begin_pcap(start)
+
     @property
     def offset(self) -> int:
         """How many octets of the file are done with."""

@@ -18,8 +18,10 @@ from vecwire.errors import PortError, VecwireError
 from vecwire.meter import Meter
 from vecwire.path.batch import Batch
 from vecwire.path.pace import Pacer
+from vecwire.path.tape import cut_long
 from vecwire.traffic.plan import Rate
 from vecwire.transports import TransportPort
+from vecwire.transports._link import link_mtu
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -69,6 +71,8 @@ class Replay:
         self.loop = 0
         self.cut = 0
         self.left_out = 0
+        #: Frames that are longer than the link takes, and that nobody can cut.
+        self.too_long = 0
         self._offset = 0
         self._size = 0
         self._started = 0.0
@@ -107,36 +111,47 @@ class Replay:
         batch = Batch(DEPTH)
         self._started = time.monotonic()
         end = None if duration is None else self._started + duration
+        mtu = link_mtu(port)
         self.pacer.start()
         try:
-            while not self.loops or self.loop < self.loops:
-                if not self._through(port, batch, signals, show, end):
-                    return
-                self.loop += 1
-                self._offset = 0
+            with self._opened() as file:
+                reader = CaptureReader(file, str(self.path))
+                while not self.loops or self.loop < self.loops:
+                    if self.loop:
+                        reader.rewind()
+                    if not self._through(port, reader, batch, mtu, signals, show, end):
+                        return
+                    self.loop += 1
+                    self._offset = 0
         finally:
             port.wait(0 if signals.wait(0) else LAST_SECONDS, write=True)
             self._ended = time.monotonic()
 
     def _through(
-        self, port: TransportPort, batch: Batch, signals: Signals, show: "Show", end: float | None
+        self,
+        port: TransportPort,
+        reader: CaptureReader,
+        batch: Batch,
+        mtu: int,
+        signals: Signals,
+        show: "Show",
+        end: float | None,
     ) -> bool:
         """Sends the file once; whether it came to its end."""
         base: int | None = None
-        with self._opened() as file:
-            reader = CaptureReader(file, str(self.path))
-            while reader.fill(batch):
-                base = batch.timestamps[0] if base is None else base
-                self._schedule(batch, base)
-                first = 0
-                while first < len(batch):
-                    first += self.pacer.send(port, batch, first)
-                    show.progress()
-                    if signals.wait(0) or (end is not None and time.monotonic() >= end):
-                        return False
-                self._offset = reader.offset
-            self.cut += reader.cut
-            self.left_out += reader.left_out
+        while reader.fill(batch):
+            base = batch.timestamps[0] if base is None else base
+            self.cut, self.left_out = reader.cut, reader.left_out
+            self.too_long += cut_long(batch, mtu)
+            self._schedule(batch, base)
+            first = 0
+            while first < len(batch):
+                first += self.pacer.send(port, batch, first)
+                show.progress()
+                if signals.wait(0) or (end is not None and time.monotonic() >= end):
+                    return False
+            self._offset = reader.offset
+        self.cut, self.left_out = reader.cut, reader.left_out
         if base is None:
             raise PortError(f"there are no frames in {self.path}")
         if self.timing.rate is None:
@@ -272,6 +287,7 @@ class Show:
         if self._json:
             (reading,) = self._meter.total()
             ending = {**self._object(), "cut": replay.cut, "left_out": replay.left_out}
+            ending["too_long"] = replay.too_long
             print_json({"event": "end", **ending, "port": as_object(reading)})
             return
         print_line("\n".join(table_lines(self._meter.total(), average=True)))
@@ -292,6 +308,8 @@ class Show:
             and f"{replay.cut:,} frames were cut when they were captured: their beginnings were sent",
             replay.left_out
             and f"{replay.left_out:,} frames are longer than any port takes: they were left out",
+            replay.too_long
+            and f"{replay.too_long:,} frames are longer than the link takes, and no TCP that could be cut",
         ):
             if told:
                 print_line(f"{told}")

@@ -6,6 +6,7 @@ import typer
 
 from vecwire.client import DEFAULT_PATH, ENVIRONMENT, Client
 from vecwire.errors import VecwireError
+from vecwire.wire.counters import DROPS, MEANINGS
 
 SocketOption = Annotated[
     str,
@@ -36,6 +37,11 @@ def complete_switch(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
     except VecwireError:
         return []
     return [each for each in found if each[0].startswith(incomplete)]
+
+
+def complete_reason(incomplete: str) -> list[tuple[str, str]]:
+    """Returns the reasons of drops that begin so, with what each means."""
+    return [(name, MEANINGS[name].removeprefix("dropped: ")) for name in DROPS if name.startswith(incomplete)]
 
 
 def _client(ctx: typer.Context) -> Client:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -95,8 +95,23 @@ class AsyncClient:
         It does not block, so that ``loop.sock_recv`` takes it. It is the caller's; closing it ends the
         capture.
         """
+        return await self._captured(_protocol.capture(port))
+
+    async def capture_drops(self, port: str | None = None, reasons: Sequence[str] = ()) -> socket.socket:
+        """Returns a SEQPACKET socket that gives a record of each frame that is dropped, with the reason.
+
+        It does not block. ``vecwire.capture.drops`` reads the records. It is the caller's; closing it ends
+        the capture.
+
+        Args:
+            port: The port that drops them; without it, every port.
+            reasons: Names of counters, or ``rx``, ``switch``, ``tx`` for all that begin so; none is all.
+        """
+        return await self._captured(_protocol.capture_drops(port, reasons))
+
+    async def _captured(self, call: Call[int]) -> socket.socket:
         async with self._turn:
-            await self._exchange(_protocol.capture(port))
+            await self._exchange(call)
             captured = socket.socket(fileno=self._conversation.descriptor())
         captured.setblocking(False)
         return captured

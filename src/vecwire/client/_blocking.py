@@ -3,7 +3,7 @@
 import array
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -101,6 +101,18 @@ class Client:
         It is the caller's; closing it ends the capture.
         """
         self._do(_protocol.capture(port))
+        return socket.socket(fileno=self._conversation.descriptor())
+
+    def capture_drops(self, port: str | None = None, reasons: Sequence[str] = ()) -> socket.socket:
+        """Returns a SEQPACKET socket that gives a record of each frame that is dropped, with the reason.
+
+        ``vecwire.capture.drops`` reads the records. It is the caller's; closing it ends the capture.
+
+        Args:
+            port: The port that drops them; without it, every port.
+            reasons: Names of counters, or ``rx``, ``switch``, ``tx`` for all that begin so; none is all.
+        """
+        self._do(_protocol.capture_drops(port, reasons))
         return socket.socket(fileno=self._conversation.descriptor())
 
     def stop(self) -> None:

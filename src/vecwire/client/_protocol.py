@@ -100,6 +100,12 @@ def capture(port: str) -> Call[int]:
     return Call("capture", lambda result: int(result["descriptors"]), {"port": port})
 
 
+def capture_drops(port: str | None, reasons: Sequence[str]) -> Call[int]:
+    """Asks for a copy of what is dropped; the descriptor comes along."""
+    given = {"port": port, "reasons": list(reasons) or None}
+    return Call("capture_drops", lambda result: int(result["descriptors"]), given)
+
+
 def stop() -> Call[None]:
     """Asks the service to end."""
     return Call("stop", _nothing)

@@ -18,6 +18,7 @@ import cython
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp
 from cython.cimports.vecwire.path.fdb import FULL, LEARNED, MOVED, NOWHERE, learn, lookup
+from cython.cimports.vecwire.path.io import Endpoint
 from cython.cimports.vecwire.path.plane import (
     AS_IT_IS,
     HAS_TAG,
@@ -33,6 +34,7 @@ from cython.cimports.vecwire.path.plane import (
 )
 from cython.cimports.vecwire.path.seat import deliver
 from cython.cimports.vecwire.path.slots import Slots
+from cython.cimports.vecwire.path.witness import lose
 from cython.cimports.vecwire.wire import counters as count
 
 # Where a frame goes that goes to no port, or to all; ports are 0 and above.
@@ -80,12 +82,15 @@ def decide(
     plane: cython.pointer[Plane],
     member: cython.pointer[Member],
     number: uint32_t,
-    frame: cython.pointer[uint8_t],
+    slots: cython.pointer[cython.const[Slots]],
+    index: uint32_t,
     vlan: uint32_t,
     moment: uint64_t,
 ) -> int32_t:
     """Learns where a frame comes from, and finds where it goes: a port, FLOOD, or DROP, which is counted."""
     counters = cython.address(member.seat.endpoint.counters[0])
+    witness = member.seat.endpoint.witness
+    frame: cython.pointer[uint8_t] = slots.memory + slots.starts[index]
     target: int32_t
     outcome: int32_t = learn(plane.fdb, frame + 6, vlan, number, moment)
     if outcome == LEARNED:
@@ -104,17 +109,17 @@ def decide(
             and frame[4] == 0
             and frame[5] & 0xF0 == 0
         ):
-            counters[count.SWITCH_RESERVED] += 1
+            lose(counters, witness, slots, index, count.SWITCH_RESERVED)
             return DROP
         return FLOOD
     target = lookup(plane.fdb, frame, vlan, moment)
     if target == NOWHERE:
         return FLOOD
     if cython.cast(uint32_t, target) == number:
-        counters[count.SWITCH_LOCAL] += 1
+        lose(counters, witness, slots, index, count.SWITCH_LOCAL)
         return DROP
     if not exchanges(member, cython.address(plane.members[target])):
-        counters[count.SWITCH_HORIZON] += 1
+        lose(counters, witness, slots, index, count.SWITCH_HORIZON)
         return DROP
     return target
 
@@ -132,6 +137,7 @@ def sort(
     """Decides on every frame; returns how many ports get any; ``floods`` is how many are for all."""
     member = cython.address(plane.members[number])
     counters = cython.address(member.seat.endpoint.counters[0])
+    witness = member.seat.endpoint.witness
     frame: cython.pointer[uint8_t]
     before: cython.pointer[uint8_t] = cython.NULL
     target: int32_t = DROP
@@ -140,7 +146,7 @@ def sort(
     i: uint32_t
     for i in range(slots.count):
         if not assign(plane, member, slots, i):
-            counters[count.SWITCH_VLAN] += 1
+            lose(counters, witness, slots, i, count.SWITCH_VLAN)
             plane.where[i] = DROP
             continue
         frame = slots.memory + slots.starts[i]
@@ -152,7 +158,7 @@ def sort(
             or memcmp(frame, before, 12) != 0
         ):
             vlan = plane.vlans[i]
-            target = decide(plane, member, number, frame, vlan, moment)
+            target = decide(plane, member, number, slots, i, vlan, moment)
             before = frame
         plane.where[i] = target
         if target >= 0:
@@ -164,7 +170,7 @@ def sort(
             if within_limit(member, moment):
                 floods[0] += 1
             else:
-                counters[count.SWITCH_LIMITED] += 1
+                lose(counters, witness, slots, i, count.SWITCH_LIMITED)
                 plane.where[i] = DROP
     return touched
 
@@ -219,7 +225,8 @@ def flood_alike(
         takers += 1
     counters[count.SWITCH_COPIES] += takers * cython.cast(uint64_t, floods)
     if takers == 0:
-        counters[count.SWITCH_NOWHERE] += floods
+        for k in range(floods):
+            lose(counters, member.seat.endpoint.witness, slots, plane.order[k], count.SWITCH_NOWHERE)
     else:
         counters[count.SWITCH_FLOODED] += floods
 
@@ -231,7 +238,7 @@ def make_alike(
     plane: cython.pointer[Plane],
     slots: cython.pointer[Slots],
     floods: uint32_t,
-    drop: cython.pointer[uint64_t],
+    origin: cython.pointer[Endpoint],
 ) -> cython.void:
     """Puts tags in where some of the frames for all carry one and others do not.
 
@@ -246,7 +253,7 @@ def make_alike(
         return
     for k in range(floods):
         if plane.vlans[plane.order[k]] != NATIVE and not plane.marks[plane.order[k]] & HAS_TAG:
-            change(plane, slots, plane.order[k], drop)
+            change(plane, slots, plane.order[k], origin)
 
 
 @cython.cfunc
@@ -266,7 +273,7 @@ def flood(
     turn: uint32_t
     form: cython.int
     again: cython.bint = True
-    make_alike(plane, slots, floods, cython.address(counters[count.SWITCH_VLAN]))
+    make_alike(plane, slots, floods, member.seat.endpoint)
     for turn in range(2):
         if not again:
             break
@@ -302,15 +309,13 @@ def flood(
         if again:
             for k in range(floods):
                 index = plane.order[k]
-                if plane.marks[index] & CHANGE and change(
-                    plane, slots, index, cython.address(counters[count.SWITCH_VLAN])
-                ):
+                if plane.marks[index] & CHANGE and change(plane, slots, index, member.seat.endpoint):
                     plane.marks[index] |= CHANGED
     for k in range(floods):
         if plane.marks[plane.order[k]] & TAKEN:
             counters[count.SWITCH_FLOODED] += 1
         else:
-            counters[count.SWITCH_NOWHERE] += 1
+            lose(counters, member.seat.endpoint.witness, slots, plane.order[k], count.SWITCH_NOWHERE)
 
 
 @cython.cfunc
@@ -321,7 +326,7 @@ def send_to(
 ) -> cython.void:
     """Sends a port its frames of the batch, each with or without a tag as it takes them."""
     member = cython.address(plane.members[target])
-    counters = cython.address(plane.members[number].seat.endpoint.counters[0])
+    origin = plane.members[number].seat.endpoint
     index: uint32_t
     k: uint32_t
     form: cython.int
@@ -331,12 +336,12 @@ def send_to(
         if plane.aware:
             form = takes(member, plane.vlans[index])
             if form == NEVER:
-                counters[count.SWITCH_NOWHERE] += 1
+                lose(cython.address(origin.counters[0]), origin.witness, slots, index, count.SWITCH_NOWHERE)
                 continue
             if (
                 form != AS_IT_IS
                 and form != (plane.marks[index] & HAS_TAG)
-                and not change(plane, slots, index, cython.address(counters[count.SWITCH_VLAN]))
+                and not change(plane, slots, index, origin)
             ):
                 continue
         pick(cython.address(plane.view), slots, index)

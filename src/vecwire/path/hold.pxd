@@ -11,4 +11,5 @@ cdef struct Hold:
 
 cdef bint drain(Endpoint* endpoint, Hold* hold) noexcept nogil
 cdef bint keep(Endpoint* endpoint, Hold* hold, const Slots* slots, uint32_t index) noexcept nogil
+cdef void give_up(Endpoint* endpoint, Hold* hold) noexcept nogil
 cdef void offer(Endpoint* endpoint, Hold* hold, Slots* slots) noexcept nogil

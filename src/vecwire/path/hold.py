@@ -11,6 +11,7 @@ from cython.cimports.vecwire.path.batch import Slots, copy_frame
 from cython.cimports.vecwire.path.hold import Hold
 from cython.cimports.vecwire.path.io import Endpoint
 from cython.cimports.vecwire.path.send import transmit
+from cython.cimports.vecwire.path.witness import lose
 from cython.cimports.vecwire.wire.counters import TX_DOWN, TX_FULL, TX_HELD, TX_HELD_MOST
 
 
@@ -22,8 +23,7 @@ def drain(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold]) -> cyt
     while hold.count:
         if endpoint.lost:
             # The peer that they were meant for is gone: frames do not outlive it.
-            endpoint.counters[TX_DOWN] += hold.count
-            hold.count = 0
+            give_up(endpoint, hold)
             break
         last = hold.head + hold.count
         last = min(last, depth)
@@ -34,6 +34,14 @@ def drain(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold]) -> cyt
             return False
     hold.head = 0
     return True
+
+
+def give_up(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold]) -> cython.void:
+    """Drops all that is held."""
+    while hold.count:
+        lose(cython.address(endpoint.counters[0]), endpoint.witness, hold.slots, hold.head, TX_DOWN)
+        hold.head = (hold.head + 1) % hold.slots.depth
+        hold.count -= 1
 
 
 def keep(
@@ -62,7 +70,7 @@ def offer(
         index = transmit(endpoint, slots, 0, slots.count)
     while index < slots.count:
         if endpoint.lost:
-            endpoint.counters[TX_DOWN] += 1
+            lose(cython.address(endpoint.counters[0]), endpoint.witness, slots, index, TX_DOWN)
         elif not keep(endpoint, hold, slots, index):
-            endpoint.counters[TX_FULL] += 1
+            lose(cython.address(endpoint.counters[0]), endpoint.witness, slots, index, TX_FULL)
         index += 1

@@ -3,6 +3,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from vecwire.path.hold cimport Hold
 from vecwire.path.io cimport Endpoint
 from vecwire.path.slots cimport Slots
+from vecwire.path.witness cimport Witness
 
 cdef enum:
     # Frames that are released in one go.
@@ -42,7 +43,12 @@ cdef struct Impair:
 
 cdef uint32_t pop(Impair* impair) noexcept nogil
 cdef bint admit(
-    Impair* impair, uint64_t* counters, const Slots* slots, uint32_t index, uint64_t moment
+    Impair* impair,
+    uint64_t* counters,
+    Witness* witness,
+    const Slots* slots,
+    uint32_t index,
+    uint64_t moment,
 ) noexcept nogil
 cdef void impede(
     Impair* impair,

@@ -22,6 +22,7 @@ from cython.cimports.vecwire.path.batch import Slots, copy_frame
 from cython.cimports.vecwire.path.hold import Hold, offer
 from cython.cimports.vecwire.path.impair import ROWS, Impair, Late
 from cython.cimports.vecwire.path.io import Endpoint
+from cython.cimports.vecwire.path.witness import FRAME, Witness, begin_drop, lose
 from cython.cimports.vecwire.wire.counters import (
     TX_DELAYED,
     TX_DUPLICATED,
@@ -146,7 +147,6 @@ def dispatch(
         return True
     if (impair.delay or impair.rate) and impair.count == impair.limit:
         # Before it has used anything of the rate.
-        counters[TX_LIMIT] += 1
         return False
     due[0] = when(impair, octets, moment)
     return True
@@ -155,12 +155,9 @@ def dispatch(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def room(
-    impair: cython.pointer[Impair], counters: cython.pointer[uint64_t], slot: cython.pointer[uint32_t]
-) -> cython.bint:
-    """Takes a free slot; False, and counted, where there is none."""
+def room(impair: cython.pointer[Impair], slot: cython.pointer[uint32_t]) -> cython.bint:
+    """Takes a free slot; False where there is none."""
     if impair.count == impair.limit:
-        counters[TX_LIMIT] += 1
         return False
     impair.spare_count -= 1
     slot[0] = impair.spares[impair.spare_count]
@@ -173,7 +170,6 @@ def room(
 def copies(impair: cython.pointer[Impair], counters: cython.pointer[uint64_t]) -> uint32_t:
     """How often a frame goes on: not at all, once or twice."""
     if happens(impair, impair.loss):
-        counters[TX_LOST] += 1
         return 0
     if happens(impair, impair.duplicate):
         counters[TX_DUPLICATED] += 1
@@ -184,9 +180,49 @@ def copies(impair: cython.pointer[Impair], counters: cython.pointer[uint64_t]) -
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def make_segment(
+    frame: cython.pointer[cython.const[uint8_t]],
+    cut: cython.pointer[Segments],
+    index: uint32_t,
+    out: cython.pointer[uint8_t],
+) -> cython.void:
+    """Writes a segment of a super-frame where there is room for all of it."""
+    size: uint32_t = 0
+    start: uint32_t = payload_at(cut, index, cython.address(size))
+    write_headers(frame, cut, index, out)
+    memcpy(out + cut.layout.payload, frame + start, size)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def lose_segment(
+    counters: cython.pointer[uint64_t],
+    witness: cython.pointer[Witness],
+    frame: cython.pointer[cython.const[uint8_t]],
+    cut: cython.pointer[Segments],
+    index: uint32_t,
+    reason: uint32_t,
+) -> cython.void:
+    """Counts a segment as dropped, and records it where somebody watches."""
+    size: uint32_t = 0
+    kept: uint32_t = 0
+    counters[reason] += 1
+    if witness != cython.NULL:
+        payload_at(cut, index, cython.address(size))
+        size += cut.layout.payload
+        out = begin_drop(witness, reason, FRAME, size, cython.NULL, cython.address(kept))
+        if out != cython.NULL and kept == size:
+            make_segment(frame, cut, index, out)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def admit_segments(
     impair: cython.pointer[Impair],
     counters: cython.pointer[uint64_t],
+    witness: cython.pointer[Witness],
     frame: cython.pointer[cython.const[uint8_t]],
     cut: cython.pointer[Segments],
     moment: uint64_t,
@@ -195,28 +231,29 @@ def admit_segments(
     index: uint32_t
     size: uint32_t = 0
     slot: uint32_t = 0
-    start: uint32_t
     due: uint64_t = 0
     turns: uint32_t
     store = cython.address(impair.store)
     counters[TX_SPLIT] += 1
     counters[TX_SEGMENTS] += cut.count
     for index in range(cut.count):
-        start = payload_at(cut, index, cython.address(size))
+        payload_at(cut, index, cython.address(size))
         turns = copies(impair, counters)
+        if not turns:
+            lose_segment(counters, witness, frame, cut, index, TX_LOST)
         while turns:
             turns -= 1
-            if not dispatch(impair, counters, cut.layout.payload + size, moment, cython.address(due)):
-                continue
-            if not room(impair, counters, cython.address(slot)):
+            if not dispatch(
+                impair, counters, cut.layout.payload + size, moment, cython.address(due)
+            ) or not room(impair, cython.address(slot)):
+                lose_segment(counters, witness, frame, cut, index, TX_LIMIT)
                 continue
             store.starts[slot] = slot * store.stride + store.headroom
             store.heads[slot] = store.headroom
             store.lengths[slot] = cut.layout.payload + size
             store.progress[slot] = 0
             memset(cython.address(store.vnet[slot]), 0, cython.sizeof(VnetHeader))
-            write_headers(frame, cut, index, store.memory + store.starts[slot])
-            memcpy(store.memory + store.starts[slot] + cut.layout.payload, frame + start, size)
+            make_segment(frame, cut, index, store.memory + store.starts[slot])
             counters[TX_DELAYED] += due > moment
             push(impair, due, slot)
 
@@ -224,6 +261,7 @@ def admit_segments(
 def admit(
     impair: cython.pointer[Impair],
     counters: cython.pointer[uint64_t],
+    witness: cython.pointer[Witness],
     slots: cython.pointer[cython.const[Slots]],
     index: uint32_t,
     moment: uint64_t,
@@ -243,17 +281,22 @@ def admit(
         and slots.vnet[index].gso_type != GSO_NONE
         and plan(frame, slots.lengths[index], cython.address(slots.vnet[index]), cython.address(cut))
     ):
-        admit_segments(impair, counters, frame, cython.address(cut), moment)
+        admit_segments(impair, counters, witness, frame, cython.address(cut), moment)
         return False
     turns = copies(impair, counters)
+    if not turns:
+        lose(counters, witness, slots, index, TX_LOST)
     while turns:
         turns -= 1
         if not dispatch(impair, counters, slots.lengths[index], moment, cython.address(due)):
+            lose(counters, witness, slots, index, TX_LIMIT)
             continue
         if due <= moment and not at_once:
             at_once = True
             continue
-        if room(impair, counters, cython.address(slot)):
+        if not room(impair, cython.address(slot)):
+            lose(counters, witness, slots, index, TX_LIMIT)
+        else:
             copy_frame(cython.address(impair.store), slot, slots, index)
             impair.store.progress[slot] = 0
             counters[TX_DELAYED] += due > moment
@@ -336,7 +379,7 @@ def impede(
             pass_on(endpoint, hold, slots, first, index)
             first = index
             release(impair, endpoint, hold, moment, 0)
-        if not admit(impair, cython.address(endpoint.counters[0]), slots, index, moment):
+        if not admit(impair, cython.address(endpoint.counters[0]), endpoint.witness, slots, index, moment):
             pass_on(endpoint, hold, slots, first, index)
             first = index + 1
     pass_on(endpoint, hold, slots, first, last)

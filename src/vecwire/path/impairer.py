@@ -158,6 +158,7 @@ class Impairer:
         return admit(
             cython.address(self.impair),
             cython.address(self._counters[0]),
+            cython.NULL,
             cython.address(batch.slots),
             index,
             moment,

@@ -2,6 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from vecwire.path.slots cimport Slots
 from vecwire.path.linux cimport iovec, mmsghdr
+from vecwire.path.witness cimport Witness
 from vecwire.wire.counters cimport COUNTERS
 from vecwire.wire.encap cimport Encap
 from vecwire.wire.filter cimport Instruction
@@ -73,6 +74,8 @@ cdef struct Endpoint:
     uint32_t refusals
     uint32_t doubted
     Outbox outbox
+    # Who watches what is dropped; nobody where nobody does.
+    Witness* witness
     uint64_t counters[COUNTERS]
 
 cdef uint32_t receive(Endpoint* endpoint, Slots* slots) noexcept nogil

@@ -7,7 +7,7 @@ every other one is counted by its reason. What an errno means is written in ``er
 import errno as errnos
 
 import cython
-from cython.cimports.libc.stdint import int32_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.path.errnos import DROP, LOST, NOTE, Rule, on_receive
 from cython.cimports.vecwire.path.io import Endpoint
@@ -36,8 +36,16 @@ from cython.cimports.vecwire.path.linux import (
     tpacket_auxdata,
 )
 from cython.cimports.vecwire.path.slots import Slots, wire
+from cython.cimports.vecwire.path.witness import (
+    FRAME,
+    GRE_PACKET,
+    IPV4_PACKET,
+    L2TP_DATAGRAM,
+    L2TP_PACKET,
+    take_drop,
+)
 from cython.cimports.vecwire.wire import counters as count
-from cython.cimports.vecwire.wire.encap import strip
+from cython.cimports.vecwire.wire.encap import GRE, strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
 from cython.cimports.vecwire.wire.filter import judge
 from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
@@ -107,6 +115,37 @@ def restore_tag(slots: cython.pointer[Slots], at: uint32_t, message: cython.poin
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def reject(
+    endpoint: cython.pointer[Endpoint],
+    octets: cython.pointer[cython.const[uint8_t]],
+    length: uint32_t,
+    reason: uint32_t,
+) -> cython.void:
+    """Counts a packet as dropped, as it was received, and records it where somebody watches."""
+    what: uint8_t = FRAME
+    header: VnetHeader
+    taken: uint32_t = min(endpoint.rx_vnet, length)
+    endpoint.counters[reason] += 1
+    if endpoint.witness == cython.NULL:
+        return
+    memset(cython.address(header), 0, cython.sizeof(VnetHeader))
+    if endpoint.encap != cython.NULL:
+        if endpoint.encap.ip_header:
+            what = IPV4_PACKET
+        elif endpoint.encap.kind == GRE:
+            what = GRE_PACKET
+        else:
+            what = L2TP_DATAGRAM if endpoint.encap.udp else L2TP_PACKET
+    elif taken:
+        memcpy(cython.address(header), octets, taken)
+        octets += taken
+        length -= taken
+    take_drop(endpoint.witness, reason, what, octets, length, cython.address(header))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def accept(
     endpoint: cython.pointer[Endpoint],
     slots: cython.pointer[Slots],
@@ -131,17 +170,17 @@ def accept(
     elif endpoint.encap != cython.NULL:
         offset = strip(endpoint.encap, slots.memory + start, length)
         if offset < 0:
-            counters[-offset] += 1
+            reject(endpoint, slots.memory + start, length, cython.cast(uint32_t, -offset))
             return
     if length < cython.cast(uint32_t, offset) + HEADER:
-        counters[count.RX_RUNT] += 1
+        reject(endpoint, slots.memory + start, length, count.RX_RUNT)
         return
     slots.starts[at] = start + offset
     slots.lengths[at] = length - offset
     slots.heads[at] = head + offset
     slots.progress[at] = 0
     if endpoint.rx_vnet and not plausible(header, slots.lengths[at]):
-        counters[count.RX_BAD_VNET] += 1
+        reject(endpoint, slots.memory + start, length, count.RX_BAD_VNET)
         return
     if endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
         counters[count.RX_VLAN] += 1
@@ -173,11 +212,12 @@ def accept_pieces(
             memcpy(cython.address(size), CMSG_DATA(control), cython.sizeof(cython.int))
         control = CMSG_NXTHDR(message, control)
     piece: uint32_t = cython.cast(uint32_t, size) if 0 < size < cython.cast(cython.int, length) else length
+    octets = cython.cast(cython.pointer[uint8_t], slots.vectors[slot].iov_base)
     if length == 0:
-        endpoint.counters[count.RX_RUNT] += 1
+        reject(endpoint, octets, 0, count.RX_RUNT)
     while within < length:
         if slots.count == slots.capacity:
-            endpoint.counters[count.RX_TRUNCATED] += 1
+            reject(endpoint, octets + within, min(piece, length - within), count.RX_TRUNCATED)
         else:
             accept(endpoint, slots, slot, within, min(piece, length - within))
         within += piece
@@ -233,7 +273,12 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
                 break
             # A read that fills the slot may have been cut: the slot is longer than the longest frame.
             if cython.cast(cython.size_t, got) >= slots.vectors[i].iov_len:
-                endpoint.counters[count.RX_TRUNCATED] += 1
+                reject(
+                    endpoint,
+                    cython.cast(cython.pointer[uint8_t], slots.vectors[i].iov_base),
+                    cython.cast(uint32_t, got),
+                    count.RX_TRUNCATED,
+                )
             else:
                 row = slots.count
                 accept(endpoint, slots, i, 0, got)
@@ -268,7 +313,12 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
             break
         row = slots.count
         if slots.messages[i].msg_hdr.msg_flags & MSG_TRUNC:
-            endpoint.counters[count.RX_TRUNCATED] += 1
+            reject(
+                endpoint,
+                cython.cast(cython.pointer[uint8_t], slots.vectors[i].iov_base),
+                slots.messages[i].msg_len,
+                count.RX_TRUNCATED,
+            )
         elif endpoint.udp_gro:
             accept_pieces(endpoint, slots, i, slots.messages[i].msg_len)
         else:

@@ -2,6 +2,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from vecwire.path.slots cimport Slots
 from vecwire.path.fdb cimport Fdb
+from vecwire.path.io cimport Endpoint
 from vecwire.path.seat cimport Seat
 
 cdef enum:
@@ -56,6 +57,6 @@ cdef struct Plane:
 
 cdef int takes(Member* member, uint32_t vlan) noexcept nogil
 cdef bint assign(Plane* plane, Member* member, Slots* slots, uint32_t index) noexcept nogil
-cdef bint change(Plane* plane, Slots* slots, uint32_t index, uint64_t* drop) noexcept nogil
+cdef bint change(Plane* plane, Slots* slots, uint32_t index, Endpoint* origin) noexcept nogil
 cdef void pick(Slots* view, Slots* slots, uint32_t index) noexcept nogil
 cdef void begin_view(Plane* plane, Slots* slots) noexcept nogil

@@ -5,7 +5,8 @@ not all of the batch is for. Tags are put in and taken out in place (IEEE 802.1Q
 """
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t
+from cython.cimports.vecwire.path.io import Endpoint
 from cython.cimports.vecwire.path.plane import (
     AS_IT_IS,
     HAS_TAG,
@@ -17,6 +18,8 @@ from cython.cimports.vecwire.path.plane import (
     Plane,
 )
 from cython.cimports.vecwire.path.slots import Slots
+from cython.cimports.vecwire.path.witness import lose
+from cython.cimports.vecwire.wire.counters import SWITCH_VLAN
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan, read16, remove_vlan, write16
 from cython.cimports.vecwire.wire.vnet import NEEDS_CSUM, VnetHeader
 
@@ -67,9 +70,12 @@ def change(
     plane: cython.pointer[Plane],
     slots: cython.pointer[Slots],
     index: uint32_t,
-    drop: cython.pointer[uint64_t],
+    origin: cython.pointer[Endpoint],
 ) -> cython.bint:
-    """Puts the tag of its VLAN into a frame, or takes it out; False where there is no room for it."""
+    """Puts the tag of its VLAN into a frame, or takes it out.
+
+    Without room for it the frame is a drop of the port that it came from, and the result is False.
+    """
     header: cython.pointer[VnetHeader] = cython.address(slots.vnet[index])
     start: uint32_t = slots.starts[index]
     if plane.marks[index] & HAS_TAG:
@@ -83,7 +89,7 @@ def change(
             header.hdr_len -= VLAN_TAG
     else:
         if slots.heads[index] < VLAN_TAG:
-            drop[0] += 1
+            lose(cython.address(origin.counters[0]), origin.witness, slots, index, SWITCH_VLAN)
             return False
         insert_vlan(slots.memory + start, CUSTOMER_TAG, plane.vlans[index])
         slots.starts[index] = start - VLAN_TAG

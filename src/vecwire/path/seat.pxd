@@ -4,6 +4,7 @@ from vecwire.path.slots cimport Slots
 from vecwire.path.hold cimport Hold
 from vecwire.path.impair cimport Impair
 from vecwire.path.io cimport Endpoint
+from vecwire.path.witness cimport Book, Witness
 
 cdef enum:
     # What copies of frames are made for: a capture, another port, a log.
@@ -49,6 +50,8 @@ cdef struct Seat:
     uint64_t retry_at
     uint64_t stuck_since
     uint32_t retry_delay
+    # Used while somebody watches what the port drops.
+    Witness witness
 
 cdef uint64_t now() noexcept nogil
 cdef void note(Seat* seat) noexcept nogil
@@ -56,3 +59,4 @@ cdef void deliver(Seat* seat, Slots* slots) noexcept nogil
 cdef void reflect(Seat* seat, Slots* slots) noexcept nogil
 cdef void judge(Seat* seat) noexcept nogil
 cdef void retry(Seat* seat) noexcept nogil
+cdef void hand_over(Book* book) noexcept nogil

@@ -9,11 +9,12 @@ import errno as errnos
 
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.vecwire.path.hold import drain, offer
+from cython.cimports.vecwire.path.hold import drain, give_up, offer
 from cython.cimports.vecwire.path.impair import impede
 from cython.cimports.vecwire.path.linux import CLOCK_MONOTONIC, clock_gettime, timespec
 from cython.cimports.vecwire.path.seat import MIRRORS, Seat
 from cython.cimports.vecwire.path.slots import Slots
+from cython.cimports.vecwire.path.witness import Book
 from cython.cimports.vecwire.wire.counters import LOST, RX_ERRORS, TX_DOWN, TX_UNREACHABLE, UNREACHABLE
 
 EIO = cython.declare(cython.int, errnos.EIO)
@@ -72,6 +73,12 @@ def deliver(seat: cython.pointer[Seat], slots: cython.pointer[Slots]) -> cython.
     send_out(seat, slots)
 
 
+def hand_over(book: cython.pointer[Book]) -> cython.void:
+    """Sends the records of a book to whoever watches drops; the book is empty afterwards."""
+    send_out(cython.cast(cython.pointer[Seat], book.sink), book.slots)
+    book.slots.count = 0
+
+
 def judge(seat: cython.pointer[Seat]) -> cython.void:
     """Sees whether an error of a descriptor was told by a call; one that never is means that it is lost."""
     counters = cython.address(seat.endpoint.counters[0])
@@ -102,8 +109,7 @@ def retry(seat: cython.pointer[Seat]) -> cython.void:
         seat.retry_delay = 1
         seat.stuck_since = moment
     elif moment - seat.stuck_since > LONGEST_HOLD:
-        seat.endpoint.counters[TX_DOWN] += seat.hold.count
-        seat.hold.count = 0
+        give_up(seat.endpoint, seat.hold)
     elif seat.retry_delay < LAST_RETRY:
         seat.retry_delay *= 2
     seat.retry_at = moment + seat.retry_delay * MILLISECOND

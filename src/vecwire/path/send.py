@@ -9,8 +9,8 @@ put again. What an errno means is written in ``errnos.py`` alone.
 import errno as errnos
 
 import cython
-from cython.cimports.libc.stdint import int32_t, uint16_t, uint32_t
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.stdint import int32_t, uint8_t, uint16_t, uint32_t
+from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.path.adapt import NO_ROOM, put
 from cython.cimports.vecwire.path.errnos import LOST, NOTE, WAIT, Rule, on_send
 from cython.cimports.vecwire.path.io import CONTROL_OUT, JOINED, LAST_SEGMENT, SUPER, WHOLE, Endpoint
@@ -24,13 +24,15 @@ from cython.cimports.vecwire.path.linux import (
     SOL_UDP,
     UDP_SEGMENT,
     errno,
+    iovec,
     sendmmsg,
     sendmsg,
     writev,
 )
 from cython.cimports.vecwire.path.slots import Slots
+from cython.cimports.vecwire.path.witness import FRAME, begin_drop, lose
 from cython.cimports.vecwire.wire import counters as count
-from cython.cimports.vecwire.wire.vnet import GSO_ECN
+from cython.cimports.vecwire.wire.vnet import GSO_ECN, VnetHeader
 
 EINTR = cython.declare(cython.int, errnos.EINTR)
 EIO = cython.declare(cython.int, errnos.EIO)
@@ -263,6 +265,61 @@ def drop(endpoint: cython.pointer[Endpoint], message: uint32_t, counter: cython.
         endpoint.counters[counter] += 1
         if box.kinds[packet] >= JOINED:
             account_made(endpoint, packet)
+    if endpoint.witness != cython.NULL:
+        record(endpoint, message, cython.cast(uint32_t, counter))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def record(endpoint: cython.pointer[Endpoint], message: uint32_t, counter: uint32_t) -> cython.void:
+    """Records the packets of a message that was refused, each as the frame that it would have been."""
+    box = cython.address(endpoint.outbox)
+    vector: cython.pointer[iovec] = box.messages[message].msg_hdr.msg_iov
+    within: cython.size_t = 0
+    piece: cython.size_t
+    skip: cython.size_t
+    left: cython.size_t
+    kept: uint32_t = 0
+    packet: uint32_t
+    header: VnetHeader
+    memset(cython.address(header), 0, cython.sizeof(VnetHeader))
+    for packet in range(box.first_packets[message], end_of(endpoint, message)):
+        skip = endpoint.tx_prefix
+        left = box.octets[packet]
+        if endpoint.tx_vnet:
+            memcpy(
+                cython.address(header),
+                cython.cast(cython.pointer[uint8_t], vector.iov_base) + within,
+                endpoint.tx_vnet,
+            )
+        at = begin_drop(
+            endpoint.witness,
+            counter,
+            FRAME,
+            box.octets[packet],
+            cython.address(header),
+            cython.address(kept),
+        )
+        while skip or left:
+            piece = vector.iov_len - within
+            piece = min(piece, skip or left)
+            if skip:
+                skip -= piece
+            else:
+                left -= piece
+                if at != cython.NULL:
+                    memcpy(
+                        at,
+                        cython.cast(cython.pointer[uint8_t], vector.iov_base) + within,
+                        min(piece, cython.cast(cython.size_t, kept)),
+                    )
+                    at += piece
+                    kept -= cython.cast(uint32_t, min(piece, cython.cast(cython.size_t, kept)))
+            within += piece
+            if within == vector.iov_len:
+                vector += 1
+                within = 0
 
 
 def transmit(
@@ -314,7 +371,13 @@ def transmit(
             slots.progress[at] = segment
         elif outcome > 0:
             # Judged only now, after all before it is sent: a stall never makes it judged twice.
-            endpoint.counters[outcome] += 1
+            lose(
+                cython.address(endpoint.counters[0]),
+                endpoint.witness,
+                slots,
+                at,
+                cython.cast(uint32_t, outcome),
+            )
             at += 1
         index = at
     return index

@@ -5,12 +5,22 @@ found into a batch. What a record is made of is in ``wire/records.py``.
 """
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy
 from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.slots import Slots
+from cython.cimports.vecwire.wire.checksum import fold, pseudo_header
+from cython.cimports.vecwire.wire.ethernet import HEADER, TCP, Layout, dissect
 from cython.cimports.vecwire.wire.octets import Octets
-from cython.cimports.vecwire.wire.records import Scanner, begin_record, end_record, record_room
+from cython.cimports.vecwire.wire.records import (
+    PCAPNG,
+    Scanner,
+    begin_record,
+    end_record,
+    end_super_record,
+    record_room,
+    super_room,
+)
 from cython.cimports.vecwire.wire.segment import (
     MAXIMUM_HEADERS,
     Segments,
@@ -18,18 +28,25 @@ from cython.cimports.vecwire.wire.segment import (
     plan,
     write_headers,
 )
-from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, complete_checksum
+from cython.cimports.vecwire.wire.vnet import (
+    GSO_NONE,
+    GSO_TCPV4,
+    GSO_TCPV6,
+    NEEDS_CSUM,
+    complete_checksum,
+)
 
 #: Octets that hold the records of any one frame, however small the segments that it is cut into.
 LARGEST_FRAME = 8 * 1024 * 1024
+TCP_CHECKSUM = cython.declare(uint16_t, 16)
 
 
 @cython.cclass
 class Packer:
     """Writes batches as records of a capture file.
 
-    A checksum that a frame lacks is completed, in the batch too, where the frame is no super-frame: a file
-    has nowhere to say that it is missing.
+    A checksum that a frame lacks is completed, in the batch too, where the frame is no super-frame. Of a
+    super-frame that is written whole, pcapng tells the virtio-net header in a comment: how it is to be cut.
 
     Args:
         form: ``PCAP_FORM`` or ``PCAPNG_FORM`` of ``vecwire.wire.records``.
@@ -154,15 +171,65 @@ class Packer:
                 self.cut += kept < heads + size
             return True
         kept = min(length, self._snaplen)
-        if cython.cast(cython.size_t, self._end - self._at) < record_room(self._form, kept):
+        told: cython.bint = self._form == PCAPNG and header.gso_type != GSO_NONE and kept == length
+        if cython.cast(cython.size_t, self._end - self._at) < (
+            super_room(kept) if told else record_room(self._form, kept)
+        ):
             return False
         data = begin_record(self._form, self._at, time, kept, length)
         memcpy(data, frame, kept)
-        self._at = end_record(self._form, data, kept)
+        self._at = end_super_record(data, kept, header) if told else end_record(self._form, data, kept)
         self.records += 1
         self.octets += length
         self.cut += kept < length
         return True
+
+
+def cut_long(batch: Batch, mtu: int) -> int:
+    """Makes super-frames of TCP frames that are longer than a link takes, so that they leave as segments.
+
+    How a frame was to be cut is unknown where a file does not tell; TCP can be cut anywhere.
+
+    Args:
+        batch: the frames; of those that are made super-frames the checksum is changed to what they need.
+        mtu: octets of the longest packet that the link takes, behind the Ethernet header and its tags.
+
+    Returns:
+        How many frames are too long, and nothing that can be cut.
+    """
+    slots = cython.address(batch.slots)
+    layout: Layout
+    i: uint32_t
+    longest: uint32_t = mtu
+    left: uint32_t = 0
+    head: uint32_t
+    known: cython.bint
+    frame: cython.pointer[uint8_t]
+    for i in range(slots.count):
+        if slots.lengths[i] <= HEADER + longest or slots.vnet[i].gso_type != GSO_NONE:
+            continue
+        frame = slots.memory + slots.starts[i]
+        header = cython.address(slots.vnet[i])
+        layout.network = HEADER
+        known = dissect(frame, slots.lengths[i], cython.address(layout)) and layout.protocol == TCP
+        if slots.lengths[i] <= layout.network + longest:
+            continue
+        head = layout.payload - layout.network if known else longest
+        if head >= longest:
+            left += 1
+            continue
+        header.gso_type = GSO_TCPV4 if layout.version == 4 else GSO_TCPV6
+        header.gso_size = cython.cast(uint16_t, min(longest - head, cython.cast(uint32_t, 0xFFFF)))
+        header.hdr_len = cython.cast(uint16_t, layout.payload)
+        header.flags = NEEDS_CSUM
+        header.csum_start = cython.cast(uint16_t, layout.transport)
+        header.csum_offset = TCP_CHECKSUM
+        sum_: uint16_t = fold(
+            pseudo_header(frame + layout.network, layout.version, TCP, layout.end - layout.transport)
+        )
+        memcpy(frame + layout.transport + TCP_CHECKSUM, cython.address(sum_), 2)
+    batch.publish()
+    return left
 
 
 def load(batch: Batch, scanner: Scanner, piece: bytes | bytearray | memoryview) -> int:
@@ -204,7 +271,7 @@ def load(batch: Batch, scanner: Scanner, piece: bytes | bytearray | memoryview) 
         slots.lengths[at] = kept
         slots.progress[at] = 0
         slots.stamps[at] = row.time
-        memset(cython.address(slots.vnet[at]), 0, cython.sizeof(VnetHeader))
+        slots.vnet[at] = row.vnet
         memcpy(slots.memory + slots.starts[at], octets.at + row.start, kept)
         slots.count = at + 1
         slots.used = at + 1

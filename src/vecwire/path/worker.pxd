@@ -2,12 +2,16 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from vecwire.path.home cimport Home
 from vecwire.path.seat cimport Rota, Seat
+from vecwire.path.witness cimport Book, Ledger
 
 cdef class Worker:
     cdef Seat** seats
     cdef uint32_t room
     cdef Rota rota
     cdef Home home
+    cdef Ledger ledger
+    # The ledger's, while somebody watches drops; or none.
+    cdef Book* book
     cdef int epoll
     cdef int wake
     # Tells that a frame that was delayed is due, and for when it is set.

@@ -19,13 +19,13 @@ are delayed on purpose, a timer tells when the next one is due, to the nanosecon
 import errno as errnos
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, realloc
-from cython.cimports.libc.string import memset
+from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.bridge import Bridge
 from cython.cimports.vecwire.path.channel import Channel
@@ -66,12 +66,16 @@ from cython.cimports.vecwire.path.seat import (
     Rota,
     Seat,
     deliver,
+    hand_over,
     judge,
     note,
     now,
     reflect,
     retry,
 )
+from cython.cimports.vecwire.path.witness import MOST_NAME, Book, Ledger, Witness
+
+from vecwire.wire.counters import NAMES
 
 #: What the copies of frames are made for that ``Worker.mirror`` asks for.
 FOR_CAPTURE: int = CAPTURE
@@ -107,6 +111,8 @@ class Worker:
     room: uint32_t
     rota: Rota
     home: Home
+    ledger: Ledger
+    book: cython.pointer[Book]
     poll: uint32_t
     wakeups: uint64_t
     _held: list[Any]
@@ -121,6 +127,7 @@ class Worker:
         self.seats = cython.NULL
         self.room = 0
         self.rota.first = cython.NULL
+        self.book = cython.NULL
         memset(cython.address(self.home), 0, cython.sizeof(Home))
         self.home.cpu = -1
 
@@ -233,7 +240,10 @@ class Worker:
         if gone.bridge != cython.NULL:
             bridge: Bridge = self._held[index][2]
             bridge.remove(gone.number)
+        if self.book != cython.NULL and self.book.sink == gone:
+            self.watch_drops(None)
         drain(gone.endpoint, gone.hold)
+        gone.endpoint.witness = cython.NULL
         self._unwatch(index)
         self.seats[index] = cython.NULL
         free(gone)
@@ -297,6 +307,53 @@ class Worker:
             raise IndexError(f"there is no purpose {purpose}")
         seat.mirrors[cython.cast(uint32_t, purpose)] = cython.NULL if sink is None else self._seat(sink)
 
+    def watch_drops(self, sink: int | None) -> None:
+        """Gives records of what is dropped, where ``testify`` asks for it, to the seat ``sink``.
+
+        Args:
+            sink: the seat; None ends it for all seats.
+
+        Raises:
+            IndexError: if nobody sits there.
+        """
+        index: uint32_t
+        if sink is None:
+            for index in range(self.room):
+                if self.seats[index] != cython.NULL:
+                    self.seats[index].endpoint.witness = cython.NULL
+            self.book = cython.NULL
+            self.ledger = None
+            return
+        seat = self._seat(sink)
+        self.ledger = Ledger()
+        self.book = cython.address(self.ledger.book)
+        self.book.sink = seat
+        self.book.hand_over = hand_over
+
+    def testify(self, index: int, name: str, reasons: Iterable[str]) -> None:
+        """Has the drops of a seat be recorded, while ``watch_drops`` is in force.
+
+        Args:
+            index: the seat.
+            name: what records call it.
+            reasons: the names of the counters that are wanted.
+
+        Raises:
+            IndexError: if nobody sits there.
+            ValueError: if there is no such counter.
+        """
+        seat = self._seat(index)
+        octets: bytes = name.encode()[:MOST_NAME]
+        wanted: uint64_t = 0
+        for reason in reasons:
+            wanted |= cython.cast(uint64_t, 1) << cython.cast(uint32_t, NAMES.index(reason))
+        memset(cython.address(seat.witness), 0, cython.sizeof(Witness))
+        seat.witness.book = self.book
+        seat.witness.wanted = wanted
+        seat.witness.name_length = len(octets)
+        memcpy(cython.address(seat.witness.name[0]), cython.cast(cython.p_char, octets), len(octets))
+        seat.endpoint.witness = cython.address(seat.witness) if self.book != cython.NULL else cython.NULL
+
     def revive(self, index: int) -> None:
         """Uses a seat's channel again, which its owner has brought back.
 
@@ -357,6 +414,10 @@ class Worker:
         active: uint64_t = 0
         while not self.stopping:
             self._attend()
+            while self.book != cython.NULL and self.book.slots.count:
+                hand_over(self.book)
+                # The reader may have no room for now.
+                self._attend()
             timeout = self._timeout()
             if active and timeout != 0:
                 # Something moved lately: look again at once, and sleep only when the time for that is over.
@@ -456,6 +517,9 @@ class Worker:
         while before[0] != cython.NULL:
             seat = before[0]
             self._see_to(seat)
+            while before[0] != seat:
+                # Meanwhile others came in front of it.
+                before = cython.address(before[0].following)
             if seat.hold.count == 0 and seat.impair.count == 0 and not seat.endpoint.lost:
                 before[0] = seat.following
                 seat.listed = False

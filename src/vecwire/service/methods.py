@@ -7,7 +7,7 @@ from typing import Any
 from vecwire.service.jsonrpc import Code, RpcError
 from vecwire.spec.text import nearest
 
-_KINDS: dict[type, str] = {str: "string", dict: "object"}
+_KINDS: dict[type, str] = {str: "string", dict: "object", list: "array"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Parameter:
     Attributes:
         name: its name, and that of the argument of the service's method.
         meaning: what it says, in one line.
-        kind: ``str``, or ``dict`` for an object.
+        kind: ``str``, ``dict`` for an object, or ``list`` for an array.
         required: whether it must be given; null is the same as not given.
     """
 
@@ -189,6 +189,25 @@ METHODS: dict[str, Method] = {
             "an object: port, descriptors",
             "capture",
             (Parameter("port", "The name of a port."),),
+            thread=True,
+            changes=True,
+            descriptor=True,
+        ),
+        Method(
+            "capture_drops",
+            "Copies frames that are dropped, with the reason, to a descriptor that goes along with the"
+            " response.",
+            "an object: port, reasons, descriptors",
+            "capture_drops",
+            (
+                Parameter("port", "The name of the port that drops them; without it, all.", required=False),
+                Parameter(
+                    "reasons",
+                    "Names of counters, or rx, switch, tx; without them, all.",
+                    kind=list,
+                    required=False,
+                ),
+            ),
             thread=True,
             changes=True,
             descriptor=True,

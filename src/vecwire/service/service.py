@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vecwire.engine import Engine
 from vecwire.errors import PortError, VecwireError
 from vecwire.keeper import Keeper
-from vecwire.service import edit
+from vecwire.service import _drops, edit
 from vecwire.service._watches import Watches
 from vecwire.service.config import Config, horizons, load, memberships
 from vecwire.service.plan import Plan, difference
@@ -410,6 +410,22 @@ class Service:
                     remedy="join it first",
                 )
             return self._engines[home].capture(chosen)
+
+    def capture_drops(self, port: str | None = None, reasons: Sequence[Any] = ()) -> int:
+        """Copies frames that are dropped, with the reason; a SEQPACKET descriptor, one record a drop.
+
+        Raises:
+            PortError: if there is no such port or reason, or drops are captured already.
+        """
+        with self._change:
+            if port is not None:
+                self._port(port)
+
+            def name(dropping: TransportPort) -> str | None:
+                found = next((name for name, each in list(self._ports.items()) if each is dropping), None)
+                return found if port in {None, found} else None
+
+            return _drops.begin(self._engines, _drops.wanted(reasons), name)
 
     def stop(self) -> None:
         """Asks the service to end; returns at once."""

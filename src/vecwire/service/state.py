@@ -5,7 +5,7 @@ object is the service's answer, the control socket's result and what the client 
 of the service.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -207,6 +207,19 @@ class Controlled(Protocol):
         Returns:
             A SEQPACKET descriptor that gives one record a frame. The caller owns it; closing it ends the
             capture.
+        """
+        ...
+
+    def capture_drops(self, port: str | None = None, reasons: Sequence[Any] = ()) -> int:
+        """Copies frames that are dropped from now on, with the reason.
+
+        Args:
+            port: the port that drops them; without it, every port.
+            reasons: names of counters, or ``rx``, ``switch``, ``tx`` for all that begin so; none is all.
+
+        Returns:
+            A SEQPACKET descriptor that gives one record a drop (``vecwire.path.witness``). The caller owns
+            it; closing it ends the capture.
         """
         ...
 

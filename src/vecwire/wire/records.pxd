@@ -1,5 +1,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from vecwire.wire.vnet cimport VnetHeader
+
 cdef enum:
     PCAP
     PCAPNG
@@ -31,18 +33,22 @@ cdef struct Interface:
     int binary
     int64_t offset
 
-# One frame: where it begins in the piece, how many octets are kept, how long it was, when it was seen.
+# One frame: where it begins in the piece, how many octets are kept, how long it was, when it was seen,
+# and its virtio-net header, where the file has it.
 cdef struct Row:
     uint32_t start
     uint32_t kept
     uint32_t length
     uint64_t time
+    VnetHeader vnet
 
 cdef uint32_t record_room(int form, uint32_t kept) noexcept nogil
 cdef uint8_t* begin_record(
     int form, uint8_t* at, uint64_t time, uint32_t kept, uint32_t length
 ) noexcept nogil
 cdef uint8_t* end_record(int form, uint8_t* data, uint32_t kept) noexcept nogil
+cdef uint32_t super_room(uint32_t kept) noexcept nogil
+cdef uint8_t* end_super_record(uint8_t* data, uint32_t kept, const VnetHeader* header) noexcept nogil
 
 cdef class Scanner:
     cdef int _form
@@ -57,6 +63,7 @@ cdef class Scanner:
     cdef readonly int ending
     cdef readonly size_t culprit
     cdef Ending _scan(self, const uint8_t* data, size_t size, size_t* at, uint32_t most) noexcept nogil
+    cdef void _comment(self, const uint8_t* data, uint32_t at, uint32_t total) noexcept nogil
     cdef bint _row(
         self,
         const Interface* interface,

@@ -31,6 +31,8 @@ from cython.cimports.vecwire.wire.records import (
     Interface,
     Row,
 )
+from cython.cimports.vecwire.wire.remarks import LENGTH, PADDED, read_remark, write_remark
+from cython.cimports.vecwire.wire.vnet import VnetHeader
 
 SECOND = cython.declare(uint64_t, 1_000_000_000)
 LINK_ETHERNET = cython.declare(uint32_t, 1)
@@ -44,6 +46,8 @@ PACKET = cython.declare(uint32_t, 6)
 PCAP_HEADER = cython.declare(uint32_t, 16)
 BLOCK_HEADER = cython.declare(uint32_t, 28)
 TRAILER = cython.declare(uint32_t, 4)
+#: The option of pcapng that is a comment.
+COMMENT = cython.declare(uint32_t, 1)
 LATEST = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)
 #: Interfaces that one section may have: no host has more.
 MOST_INTERFACES = 65536
@@ -82,6 +86,16 @@ def put32(at: cython.pointer[uint8_t], value: uint32_t) -> cython.void:
     memcpy(at, cython.address(value), 4)
 
 
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def put16(at: cython.pointer[uint8_t], value: uint32_t) -> cython.void:
+    """Writes a number of 16 bits in the host's byte order."""
+    short: uint16_t = cython.cast(uint16_t, value)
+    memcpy(at, cython.address(short), 2)
+
+
 def begin_record(
     form: cython.int, at: cython.pointer[uint8_t], time: uint64_t, kept: uint32_t, length: uint32_t
 ) -> cython.pointer[uint8_t]:
@@ -110,6 +124,29 @@ def end_record(form: cython.int, data: cython.pointer[uint8_t], kept: uint32_t) 
     memset(data + kept, 0, end - kept)
     put32(data + end, record_room(form, kept))
     return data + end + TRAILER
+
+
+def super_room(kept: uint32_t) -> uint32_t:
+    """How many octets the record of a super-frame takes in pcapng, with a remark on how to cut it."""
+    return record_room(PCAPNG, kept) + 4 + PADDED + 4
+
+
+def end_super_record(
+    data: cython.pointer[uint8_t], kept: uint32_t, header: cython.pointer[cython.const[VnetHeader]]
+) -> cython.pointer[uint8_t]:
+    """Ends the record of a super-frame, in pcapng, as ``end_record`` does, with its virtio-net header."""
+    at: cython.pointer[uint8_t] = data + ((kept + 3) & ~cython.cast(uint32_t, 3))
+    total: uint32_t = super_room(kept)
+    memset(data + kept, 0, cython.cast(cython.size_t, at - data) - kept)
+    put16(at, COMMENT)
+    put16(at + 2, LENGTH)
+    at += 4
+    memset(at, 0, PADDED + 4)
+    write_remark(at, header)
+    at += PADDED + 4
+    put32(at, total)
+    put32(data - BLOCK_HEADER + 4, total)
+    return at + TRAILER
 
 
 def record(form: int, time: int, frame: bytes | bytearray | memoryview, length: int | None = None) -> bytes:
@@ -142,6 +179,17 @@ def get32(at: cython.pointer[cython.const[uint8_t]], swapped: cython.bint) -> ui
     if swapped:
         value = (value >> 24) | ((value >> 8) & 0xFF00) | ((value & 0xFF00) << 8) | ((value & 0xFF) << 24)
     return value
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def get16(at: cython.pointer[cython.const[uint8_t]], swapped: cython.bint) -> uint32_t:
+    """Reads a number of 16 bits in the file's byte order."""
+    value: uint16_t = 0
+    memcpy(cython.address(value), at, 2)
+    return ((value >> 8) | (value << 8)) & 0xFFFF if swapped else value
 
 
 @cython.cfunc
@@ -315,8 +363,33 @@ class Scanner:
         row.kept = kept
         row.length = max(length, kept)
         row.time = self._last
+        memset(cython.address(row.vnet), 0, cython.sizeof(VnetHeader))
         self.found += 1
         return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _comment(
+        self, data: cython.pointer[cython.const[uint8_t]], at: uint32_t, total: uint32_t
+    ) -> cython.void:
+        """Notes the virtio-net header of the frame found last, if a comment behind its octets tells it."""
+        code: uint32_t
+        length: uint32_t
+        end: uint32_t = total - BLOCK_HEADER - TRAILER
+        while at + 4 <= end:
+            code = get16(data + at, self._swapped)
+            length = get16(data + at + 2, self._swapped)
+            at += 4
+            if code == 0 or length > end - at:
+                return
+            if (
+                code == COMMENT
+                and length == LENGTH
+                and read_remark(data + at, cython.address(self.rows[self.found - 1].vnet))
+            ):
+                return
+            at += (length + 3) & ~cython.cast(uint32_t, 3)
 
     @cython.cfunc
     @cython.nogil
@@ -392,6 +465,8 @@ class Scanner:
                 length = get32(here + 24, swapped)
                 if not self._row(self._interfaces + number, at[0] + BLOCK_HEADER, kept, length, ticks, True):
                     return BAD_LINK
+                if length <= kept:
+                    self._comment(here + BLOCK_HEADER, (kept + 3) & ~cython.cast(uint32_t, 3), total)
             elif kind == SIMPLE_PACKET:
                 if total < 16:
                     return BAD_LENGTH

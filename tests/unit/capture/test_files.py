@@ -169,3 +169,20 @@ def test_frames_before_the_fault_are_given() -> None:
     octets = written(Form.PCAPNG).getvalue() + b"what is that"
     reader = iter(CaptureReader(io.BytesIO(octets)))
     assert [next(reader).frame for _ in FRAMES] == FRAMES
+
+
+@pytest.mark.parametrize("form", Form)
+def test_a_file_is_read_again(form: Form) -> None:
+    """After ``rewind`` the first frame comes again, wherever the reader was; another form is refused."""
+    file = written(form)
+    reader = CaptureReader(file)
+    assert len(list(reader)) == 3
+    reader.rewind()
+    assert next(iter(reader)).frame == FRAMES[0]
+    reader.rewind()
+    assert [record.frame for record in reader] == FRAMES
+    assert reader.offset == len(file.getvalue())
+    file.seek(0)
+    file.write(written(Form.PCAP if form is Form.PCAPNG else Form.PCAPNG).getvalue()[:4])
+    with pytest.raises(CaptureError, match="another form"):
+        reader.rewind()

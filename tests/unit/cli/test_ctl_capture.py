@@ -13,6 +13,7 @@ from scapy.utils import rdpcap
 
 from peers.background import Background
 from peers.command import vecwire_command
+from peers.dropping import record
 from peers.net import wait_until
 from vecwire.capture import CaptureReader
 
@@ -28,9 +29,9 @@ FRAME = bytes.fromhex("0200000000010200000000028100000a0800") + bytes(46)
 class Feeding:
     """A process of ``vecwire ctl capture``, with what sends it frames."""
 
-    def __init__(self, fake: Fake, path: str, *arguments: str) -> None:
+    def __init__(self, fake: Fake, path: str, *arguments: str, port: tuple[str, ...] = ("a",)) -> None:
         self.running = Background(
-            vecwire_command("ctl", "--socket", path, "capture", "a", *arguments), name="capture"
+            vecwire_command("ctl", "--socket", path, "capture", *port, *arguments), name="capture"
         )
         self.frames: socket.socket = wait_until(
             lambda: fake.captures[0] if fake.captures else None, timeout=30, what="it captures"
@@ -103,6 +104,54 @@ def test_frames_are_told_as_objects(fake: Fake, path: str) -> None:
         "summary": "IPv4",
         "octets": 64,
     }
+
+
+def test_drops_are_told_in_lines(fake: Fake, path: str) -> None:
+    """Without a file each drop is a line with port and reason; what came too fast is told at the end."""
+    with Feeding(fake, path, "--drops", "-c", "2", port=()) as capture:
+        capture.frames.send(record(FRAME, port="guest", reason="tx_full"))
+        capture.frames.send(record(b"GRE", port="guest", reason="rx_bad_key", number=4, kind=2))
+        assert capture.running.wait(30) == 0
+        first, second = capture.running.output.splitlines()
+        assert capture.running.errors == "2 drops captured; 3 came too fast\n"
+    assert re.fullmatch(r"\S+  guest  tx_full  02:00:00:00:00:02 > .*  64 octets", first)
+    assert re.fullmatch(r"\S+  guest  rx_bad_key  gre packet  3 octets", second)
+    assert fake.told == [("capture_drops", None, [])]
+
+
+def test_drops_are_told_as_objects(fake: Fake, path: str) -> None:
+    """With --json each drop is the object of its frame, with port, reason and kind; --reason says --drops."""
+    with Feeding(fake, path, "--json", "--reason", "tx", "--reason", "rx_runt", "-c", "1") as capture:
+        capture.frames.send(record(FRAME, port="guest", reason="tx_full"))
+        assert capture.running.wait(30) == 0
+        told = json.loads(capture.running.output)
+    assert (told["port"], told["reason"], told["kind"], told["octets"]) == ("guest", "tx_full", "frame", 64)
+    assert told["src"] == "02:00:00:00:00:02"
+    assert fake.told == [("capture_drops", "a", ["tx", "rx_runt"])]
+
+
+def test_drops_are_written(fake: Fake, path: str, tmp_path: Path) -> None:
+    """With -w they are frames of a pcapng file, as many as were asked for."""
+    file = tmp_path / "drops.pcapng"
+    with Feeding(fake, path, "--drops", "-w", str(file), "-c", "2", port=()) as capture:
+        for number in range(3):
+            capture.frames.send(record(FRAME + bytes([number]), number=number))
+        assert capture.running.wait(30) == 0
+        assert capture.running.errors == "2 drops captured\n"
+    with file.open("rb") as written:
+        assert [each.frame for each in CaptureReader(written)] == [FRAME + b"\0", FRAME + b"\1"]
+
+
+def test_what_drops_cannot_be_is_told(path: str, tmp_path: Path) -> None:
+    """A pcap has no place for a reason, and a capture is of a port or of drops: each says what to do."""
+    for arguments, wanted, code in (
+        (("--drops", "-w", str(tmp_path / "x.pcap")), "x.pcapng", 1),
+        ((), "--drops", 2),
+    ):
+        argv = vecwire_command("ctl", "--socket", path, "capture", *arguments)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+        assert done.returncode == code
+        assert wanted in done.stderr
 
 
 def test_a_capture_that_the_service_ends_is_told(fake: Fake, path: str) -> None:

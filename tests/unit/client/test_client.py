@@ -139,6 +139,15 @@ def test_a_capture_gives_frames(fake: Fake, client: Both) -> None:
         client.capture("nothere")
 
 
+def test_a_capture_of_drops_gives_records(fake: Fake, client: Both) -> None:
+    """The socket gives a record a drop; port and reasons are told to the service as they were given."""
+    with client.capture_drops("b", ["tx", "rx_runt"]) as records:
+        fake.captures[0].send(b"one")
+        assert records.recv(100) == b"one"
+    client.capture_drops().close()
+    assert fake.told == [("capture_drops", "b", ["tx", "rx_runt"]), ("capture_drops", None, [])]
+
+
 def test_nothing_stays_open(fake: Fake, client: Both) -> None:
     """A client that is closed has no descriptor left, and goes on when it is asked again."""
     before = open_descriptors()

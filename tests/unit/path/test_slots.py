@@ -206,6 +206,19 @@ def test_what_is_new_is_accepted() -> None:
         assert batch.mask.tolist() == [0] * 5 + [1]
 
 
+def test_a_view_shows_what_came_into_its_place(wire: Wire) -> None:
+    """A view of a frame that outlives the next ``recv`` shows the same place: what has come there since."""
+    batch = Batch(8, 1514)
+    wire.there.send(FRAMES[4])
+    assert wire.channel.recv(batch) == 1
+    view = batch[0]
+    wire.there.send(FRAMES[0])
+    assert wire.channel.recv(batch) == 1
+    assert bytes(view) == FRAMES[0] + FRAMES[4][len(FRAMES[0]) :]
+    view[:] = bytes(len(view))
+    assert bytes(batch[0]) == bytes(len(FRAMES[0]))
+
+
 def test_received_frames_are_shown(wire: Wire) -> None:
     """Columns that were taken once show, when they are taken again, what has been received since."""
     batch = Batch(8, 1514)

@@ -12,9 +12,9 @@ from typer.core import TyperGroup
 from vecwire.cli._common import JsonOption
 from vecwire.cli._completion import complete_spec
 from vecwire.cli._output import print_json, print_line
-from vecwire.cli._service import DEFAULT, SocketOption, complete_port, complete_switch
+from vecwire.cli._service import DEFAULT, SocketOption, complete_port, complete_reason, complete_switch
 from vecwire.cli.ctl import _tables
-from vecwire.cli.ctl._capture import capture_port
+from vecwire.cli.ctl._capture import capture_drops, capture_port
 from vecwire.cli.ctl._membership import complete_setting, setting
 from vecwire.client import Client
 
@@ -259,7 +259,20 @@ def _set(
 
 def _capture(
     ctx: typer.Context,
-    port: PortArgument,
+    port: AnyPortArgument = None,
+    drops: Annotated[
+        bool, typer.Option("--drops", help="Copy what is dropped instead; without PORT, by any port.")
+    ] = False,
+    reasons: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reason",
+            metavar="REASON",
+            help="Copy what is dropped for this reason: a counter, or rx, switch, tx. May be repeated.",
+            autocompletion=complete_reason,
+            show_default=False,
+        ),
+    ] = None,
     write: Annotated[
         Path | None,
         typer.Option(
@@ -277,6 +290,11 @@ def _capture(
 ) -> None:
     session: Session = ctx.obj
     with session.client() as client:
+        if drops or reasons:
+            capture_drops(client, port, reasons or (), write=write, count=count, json=session.json)
+            return
+        if port is None:
+            ctx.fail("name the PORT whose frames are meant, or say --drops")
         capture_port(client, port, write=write, count=count, json=session.json)
 
 
@@ -330,15 +348,22 @@ Examples:
     ),
     "capture": (
         """
-Copy the frames of a port, both ways, while they go on moving.
+Copy the frames of a port, both ways, or with --drops what is dropped.
 
 With -w they are written as pcapng, or pcap if the suffix says so, with nanoseconds; without it each is told
 in a line, with --json in an object. It ends after -c frames, or on Ctrl-C. What is read too slowly is left
 out of the copy; the port itself is never slowed down. A time is when the frame was read here.
 
+With --drops, frames are copied that ports and switches drop, each with the reason: the name of the counter
+that counts it. In pcapng that is the packet's comment, and each port an interface. --reason leaves out all
+others. A time is when it was dropped. What the kernel drops nobody sees.
+
 Examples:
 
     vecwire ctl capture guest3
+    vecwire ctl capture --drops
+    vecwire ctl capture guest3 --reason tx_full --reason switch -w drops.pcapng
+    vecwire ctl capture --drops -w - | tshark -r - -T fields -e frame.comment
     vecwire ctl capture guest3 -w guest3.pcap -c 100
     vecwire ctl capture guest3 -w - | tcpdump -n -r -
 """,

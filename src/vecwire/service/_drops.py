@@ -1,0 +1,60 @@
+"""The capture of drops in a running service: which are wanted, and from all of its engines to one reader."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from vecwire._engine_captures import record_sockets
+from vecwire.engine import Engine
+from vecwire.errors import PortError
+from vecwire.spec.text import nearest
+from vecwire.transports import TransportPort
+from vecwire.wire.counters import DROPS
+
+#: Beginnings of the names of counters, which stand for all of them.
+GROUPS = ("rx", "switch", "tx")
+
+
+def wanted(reasons: Iterable[object]) -> frozenset[str]:
+    """Returns the names of the counters that reasons stand for; all of them where none is given.
+
+    Raises:
+        PortError: if one is neither the name of a drop's counter nor of a group of them.
+    """
+    chosen: set[str] = set()
+    for reason in reasons:
+        found = {
+            name for name in DROPS if name == reason or (reason in GROUPS and name.startswith(f"{reason}_"))
+        }
+        if not found:
+            meant = nearest(str(reason), [*DROPS, *GROUPS])
+            raise PortError(
+                f"nothing is dropped by the reason {reason}",
+                remedy=f"did you mean {meant}?"
+                if meant
+                else f"reasons are {', '.join(GROUPS)}, {', '.join(DROPS)}",
+            )
+        chosen |= found
+    return frozenset(chosen or DROPS)
+
+
+def begin(
+    engines: Sequence[Engine], reasons: frozenset[str], name: Callable[[TransportPort], str | None]
+) -> int:
+    """Has the drops of several engines written to one socket; the reader's descriptor.
+
+    Raises:
+        PortError: if drops are captured already.
+    """
+    writer, reader = record_sockets()
+    begun: list[Engine] = []
+    try:
+        for engine in engines:
+            engine.report_drops(writer.fileno(), reasons, name=name)
+            begun.append(engine)
+        return reader.release()
+    except BaseException:
+        for engine in begun:
+            engine.end_drops()
+        raise
+    finally:
+        writer.close()
+        reader.close()
