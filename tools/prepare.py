@@ -40,6 +40,8 @@ PEERS = {
     "linux.uml": "user-mode-linux",
     "qemu-system-x86_64": "qemu-system-x86",
     "systemd-analyze": "systemd",
+    "wg": "wireguard-tools",
+    "wireguard-go": "wireguard-go",
 }
 
 

@@ -49,6 +49,8 @@ cdef struct Seat:
     uint64_t retry_at
     uint64_t stuck_since
     uint32_t retry_delay
+    # Nanoseconds for which others come first, since a turn of its own took so much longer than it may.
+    uint64_t debt
 
 cdef uint64_t now() noexcept nogil
 cdef void note(Seat* seat) noexcept nogil
@@ -56,3 +58,5 @@ cdef void deliver(Seat* seat, Slots* slots) noexcept nogil
 cdef void reflect(Seat* seat, Slots* slots) noexcept nogil
 cdef void judge(Seat* seat) noexcept nogil
 cdef void retry(Seat* seat) noexcept nogil
+cdef void weigh(Seat* seat, uint32_t frames, uint64_t took) noexcept nogil
+cdef void repay(Seat* seat, uint64_t spent) noexcept nogil
