@@ -41,6 +41,8 @@ PEERS = {
     "linux.uml": "user-mode-linux",
     "qemu-system-x86_64": "qemu-system-x86",
     "systemd-analyze": "systemd",
+    "wg": "wireguard-tools",
+    "wireguard-go": "wireguard-go",
 }
 
 #: What builds with sanitizers, and tells where in the source a fault is; Debian's packages for them.

@@ -331,21 +331,6 @@ def test_a_descriptor_stays_in_the_namespace_that_it_was_made_in() -> None:
             made.__exit__(None, None, None)
 
 
-# Records.
-
-
-def test_the_end_of_a_record_socket_is_an_empty_record_for_ever() -> None:
-    """Once its peer has closed, a SEQPACKET socket gives empty records, as many as it is asked for."""
-    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with near:
-        with far:
-            far.send(frame(1))
-        assert near.recv(2048) == frame(1)
-        assert [near.recv(2048) for _ in range(100)] == [b""] * 100
-        with pytest.raises(BrokenPipeError):
-            near.send(frame(1))
-
-
 # Sockets over IP.
 
 

@@ -69,7 +69,7 @@ class Bridge:
         del self.ports[port]
 
     def _learn(self, source: bytes, vlan: int, port: int) -> None:
-        if source[0] & 1 or not any(source) or self.table.get((source, vlan)) == port:
+        if self.table.get((source, vlan)) == port:
             return
         bound = self.ports[port].addresses
         if not bound or sum(1 for other in self.table.values() if other == port) < bound:
@@ -85,6 +85,8 @@ class Bridge:
             frame = frame[:14] + (int.from_bytes(frame[14:16]) | vlan).to_bytes(2) + frame[16:]
         flow = (frame[:12], vlan)
         if vlan == 0xFFF or place.takes(vlan) is None:
+            return flow, {}
+        if frame[6] & 1 or not any(frame[6:12]):
             return flow, {}
         self._learn(frame[6:12], vlan, port)
         target = None if frame[0] & 1 else self.table.get((frame[:6], vlan))

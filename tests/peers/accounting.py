@@ -28,10 +28,12 @@ def accounted(stats: PortStats) -> int:
 
 
 @contextlib.contextmanager
-def cable(a: TransportPort, b: TransportPort, *, poll: int = 0) -> Iterator[vecwire.Cable]:
+def cable(
+    a: TransportPort, b: TransportPort, *, poll: int = 0, engine: vecwire.Engine | None = None
+) -> Iterator[vecwire.Cable]:
     """A cable whose ports must account, once it has stopped, for every frame that came in on the other."""
     before = {port: port.stats for port in (a, b)}
-    with vecwire.Cable(a, b, poll=poll) as joined:
+    with vecwire.Cable(a, b, poll=poll, engine=engine) as joined:
         yield joined
     for source, sink in ((a, b), (b, a)):
         offered = (source.stats - before[source]).rx_frames

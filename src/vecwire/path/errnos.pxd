@@ -2,6 +2,7 @@ cdef enum:
     DROP
     WAIT
     NOTE
+    DOUBT
     LOST
 
 cdef struct Rule:

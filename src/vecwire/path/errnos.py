@@ -1,16 +1,20 @@
 """What an errno of receiving or sending means for the path: one table, each row with its source.
 
-Four actions. ``wait``: nothing more for now, the frame is kept. ``drop``: this frame is lost and counted,
+Five actions. ``wait``: nothing more for now, the frame is kept. ``drop``: this frame is lost and counted,
 the next may pass. ``note``: a report about an earlier frame that the socket delivers once; it is counted and
-the call is made again. ``lost``: the descriptor is of no more use until its owner has recovered it.
-EINTR is retried where the call is made (signal(7)).
+the call is made again. ``doubt``: on a tunnel's socket that may be such a report, which anybody can have
+forged, so the frame is sent once more, and dropped if that fails too; elsewhere it is dropped. ``lost``: the
+descriptor is of no more use until its owner has recovered it. EINTR is retried where the call is made
+(signal(7)).
+
+Which ICMP message is which errno: net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c, tab_unreach.
 """
 
 import errno
 from typing import NamedTuple
 
 import cython
-from cython.cimports.vecwire.path.errnos import DROP, LOST, NOTE, WAIT, Rule
+from cython.cimports.vecwire.path.errnos import DOUBT, DROP, LOST, NOTE, WAIT, Rule
 
 from vecwire.wire.counters import NAMES
 
@@ -39,7 +43,9 @@ RECEIVE: dict[int, Meaning] = {
     errno.EPROTO: Meaning("note", "unreachable", "icmp(7): parameter problem, seen on raw sockets"),
     errno.EACCES: Meaning("note", "unreachable", "icmpv6: communication administratively prohibited"),
     errno.EMSGSIZE: Meaning("note", "unreachable", "ip(7): an ICMP error, fragmentation needed"),
-    errno.EHOSTDOWN: Meaning("note", "unreachable", "ip(7): the neighbour does not answer"),
+    errno.EHOSTDOWN: Meaning("note", "unreachable", "icmp(7): host unknown"),
+    errno.ENONET: Meaning("note", "unreachable", "icmp(7): host isolated"),
+    errno.EOPNOTSUPP: Meaning("note", "unreachable", "icmp(7): source route failed"),
     errno.ENETDOWN: Meaning("lost", "", "packet(7): the interface went down or away"),
     errno.EBADFD: Meaning("lost", "", "drivers/net/tun.c: the device was deleted"),
     errno.ENODEV: Meaning("lost", "", "packet(7): the interface is gone"),
@@ -56,12 +62,15 @@ SEND: dict[int, Meaning] = {
         "wait", "", "send(2): the queue of the interface is full; packet(7) with qdisc bypass"
     ),
     errno.ENOMEM: Meaning("wait", "", "send(2): no memory for now"),
-    # On a tunnel's socket the second time only: the first may be an ICMP error for an earlier packet (ip(7)).
-    errno.EMSGSIZE: Meaning("drop", "tx_too_big", "send(2), packet(7): longer than the link's MTU"),
+    errno.EMSGSIZE: Meaning(
+        "doubt", "tx_too_big", "send(2), packet(7): longer than the link's MTU; ip(7): an ICMP error"
+    ),
     errno.ECONNREFUSED: Meaning("note", "unreachable", "udp(7): an ICMP error for an earlier datagram"),
-    errno.EHOSTUNREACH: Meaning("drop", "tx_unreachable", "ip(7): no route, or an ICMP error"),
-    errno.ENETUNREACH: Meaning("drop", "tx_unreachable", "ip(7): no route"),
-    errno.EHOSTDOWN: Meaning("drop", "tx_unreachable", "ip(7): the neighbour does not answer"),
+    errno.EHOSTUNREACH: Meaning("doubt", "tx_unreachable", "ip(7): no route, or an ICMP error"),
+    errno.ENETUNREACH: Meaning("doubt", "tx_unreachable", "ip(7): no route, or an ICMP error"),
+    errno.EHOSTDOWN: Meaning("doubt", "tx_unreachable", "icmp(7): host unknown"),
+    errno.ENONET: Meaning("doubt", "tx_unreachable", "icmp(7): host isolated"),
+    errno.EOPNOTSUPP: Meaning("doubt", "tx_unreachable", "icmp(7): source route failed"),
     errno.EADDRNOTAVAIL: Meaning("drop", "tx_unreachable", "ip(7): the source address is gone"),
     errno.ENOPROTOOPT: Meaning("note", "unreachable", "icmp(7): protocol unreachable, for an earlier packet"),
     errno.EPROTO: Meaning("note", "unreachable", "icmp(7): parameter problem, for an earlier packet"),
@@ -70,7 +79,7 @@ SEND: dict[int, Meaning] = {
     errno.ENXIO: Meaning("drop", "tx_down", "packet(7): the interface is gone"),
     errno.ENODEV: Meaning("drop", "tx_down", "packet(7): the interface is gone"),
     errno.EPERM: Meaning("drop", "tx_refused", "send(2): a packet filter refused it"),
-    errno.EACCES: Meaning("drop", "tx_refused", "send(2): not allowed to that destination"),
+    errno.EACCES: Meaning("doubt", "tx_refused", "send(2): not allowed to that destination, or ICMPv6"),
     errno.EINVAL: Meaning("drop", "tx_refused", "packet(7), tun: the virtio-net header was not accepted"),
     errno.EFAULT: Meaning("drop", "tx_refused", "tun: the frame is shorter than its headers"),
     errno.EBADFD: Meaning("lost", "", "drivers/net/tun.c: the device was deleted"),
@@ -101,7 +110,7 @@ def on_send(error: cython.int) -> Rule:
 
 def _fill() -> None:
     """Lays the tables out as arrays, so that looking a rule up needs no interpreter."""
-    actions = {"drop": DROP, "wait": WAIT, "note": NOTE, "lost": LOST}
+    actions = {"drop": DROP, "wait": WAIT, "note": NOTE, "doubt": DOUBT, "lost": LOST}
     number: cython.int
     for number in range(256):
         meaning = RECEIVE.get(number, UNKNOWN_RECEIVE)

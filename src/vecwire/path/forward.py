@@ -17,7 +17,7 @@ All of this runs in one thread. Ports are added, changed and removed by the same
 import cython
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp
-from cython.cimports.vecwire.path.fdb import FULL, LEARNED, MOVED, NOWHERE, learn, lookup
+from cython.cimports.vecwire.path.fdb import FULL, IGNORED, LEARNED, MOVED, NOWHERE, learn, lookup
 from cython.cimports.vecwire.path.io import Endpoint
 from cython.cimports.vecwire.path.plane import (
     AS_IT_IS,
@@ -99,6 +99,9 @@ def decide(
         counters[count.SWITCH_MOVED] += 1
     elif outcome == FULL:
         counters[count.SWITCH_UNLEARNED] += 1
+    elif outcome == IGNORED:
+        counters[count.SWITCH_SOURCE] += 1
+        return DROP
     if frame[0] & 1:
         # Addresses that no bridge passes on (IEEE 802.1Q, table 8-1).
         if (

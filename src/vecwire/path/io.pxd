@@ -58,6 +58,8 @@ cdef struct Endpoint:
     bint udp_gro
     bint stamps
     bint seqpacket
+    # Frames that one call may receive, where that is fewer than the batch has room for; 0 for no bound.
+    uint32_t most
     uint32_t rx_vnet
     uint32_t tx_vnet
     uint32_t rx_prefix

@@ -19,6 +19,7 @@ from cython.cimports.vecwire.path.linux import (
     MSG_DONTWAIT,
     MSG_TRUNC,
     PACKET_AUXDATA,
+    POLLRDHUP,
     SCM_TIMESTAMPNS,
     SOL_PACKET,
     SOL_SOCKET,
@@ -29,13 +30,15 @@ from cython.cimports.vecwire.path.linux import (
     clock_gettime,
     errno,
     msghdr,
+    poll,
+    pollfd,
     readv,
     recvmmsg,
     recvmsg,
     timespec,
     tpacket_auxdata,
 )
-from cython.cimports.vecwire.path.slots import Slots, wire
+from cython.cimports.vecwire.path.slots import CONTROL, STAMP_ALONE, Slots, wire
 from cython.cimports.vecwire.path.witness import (
     FRAME,
     GRE_PACKET,
@@ -45,7 +48,7 @@ from cython.cimports.vecwire.path.witness import (
     take_drop,
 )
 from cython.cimports.vecwire.wire import counters as count
-from cython.cimports.vecwire.wire.encap import GRE, strip
+from cython.cimports.vecwire.wire.encap import GRE, is_late, strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
 from cython.cimports.vecwire.wire.filter import judge
 from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
@@ -172,6 +175,8 @@ def accept(
         if offset < 0:
             reject(endpoint, slots.memory + start, length, cython.cast(uint32_t, -offset))
             return
+        if is_late(endpoint.encap, slots.memory + start, offset):
+            counters[count.RX_LATE] += 1
     if length < cython.cast(uint32_t, offset) + HEADER:
         reject(endpoint, slots.memory + start, length, count.RX_RUNT)
         return
@@ -248,6 +253,42 @@ def brought(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
     return slots.count
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def room_for_control(endpoint: cython.pointer[Endpoint]) -> uint32_t:
+    """How many octets of control messages may come with a frame."""
+    if endpoint.seqpacket:
+        # A peer may send descriptors too (SCM_RIGHTS, unix(7)), which stay open here where there is room for
+        # them. The time comes first (net/unix/af_unix.c, __unix_dgram_recvmsg), and leaves none.
+        return STAMP_ALONE if endpoint.stamps else 0
+    return CONTROL if endpoint.auxdata or endpoint.udp_gro or endpoint.stamps else 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def end_of_records(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> uint32_t:
+    """How many of the records received are records: where the peer has gone, empty ones follow for ever.
+
+    A peer may also send empty records, and stay: poll(2) tells the two apart.
+    """
+    count_: uint32_t = slots.used
+    watched: pollfd
+    if slots.messages[count_ - 1].msg_len != 0:
+        return count_
+    watched.fd = endpoint.rx_fd
+    watched.events = POLLRDHUP
+    watched.revents = 0
+    if poll(cython.address(watched), 1, 0) != 1:
+        return count_
+    while count_ and slots.messages[count_ - 1].msg_len == 0:
+        count_ -= 1
+    endpoint.lost = EPIPE
+    endpoint.counters[count.LOST] += 1
+    return count_
+
+
 def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> uint32_t:
     """Receives frames into a batch, whose frames it replaces; returns how many are good."""
     got: cython.Py_ssize_t = -1
@@ -255,13 +296,15 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
     row: uint32_t
     limit: uint32_t = slots.depth if endpoint.vec else 1
     patience: cython.int = PATIENCE
+    if endpoint.most and endpoint.most < limit:
+        limit = endpoint.most
     slots.count = 0
     slots.used = 0
     slots.plain = not endpoint.rx_vnet
     slots.stamped = endpoint.stamps
     if endpoint.lost:
         return 0
-    wire(slots, endpoint.rx_prefix, endpoint.auxdata or endpoint.udp_gro or endpoint.stamps)
+    wire(slots, endpoint.rx_prefix, room_for_control(endpoint))
     if endpoint.rx_tun:
         i = 0
         while i < limit:
@@ -305,12 +348,9 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
         return 0
     endpoint.counters[count.RX_CALLS] += 1
     slots.used = cython.cast(uint32_t, got)
+    if endpoint.seqpacket:
+        slots.used = end_of_records(endpoint, slots)
     for i in range(slots.used):
-        if slots.messages[i].msg_len == 0 and endpoint.seqpacket:
-            # An empty record is the end: seqpacket has no other sign that the peer has closed.
-            endpoint.lost = EPIPE
-            endpoint.counters[count.LOST] += 1
-            break
         row = slots.count
         if slots.messages[i].msg_hdr.msg_flags & MSG_TRUNC:
             reject(

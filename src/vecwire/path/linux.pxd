@@ -34,6 +34,7 @@ cdef extern from "<poll.h>" nogil:
     enum:
         POLLIN
         POLLOUT
+        POLLRDHUP
     int poll(pollfd* watched, unsigned long count, int timeout)
 
 cdef extern from * nogil:

@@ -52,6 +52,8 @@ cdef struct Seat:
     uint32_t retry_delay
     # Used while somebody watches what the port drops.
     Witness witness
+    # Nanoseconds for which others come first, since a turn of its own took so much longer than it may.
+    uint64_t debt
 
 cdef uint64_t now() noexcept nogil
 cdef void note(Seat* seat) noexcept nogil
@@ -60,3 +62,5 @@ cdef void reflect(Seat* seat, Slots* slots) noexcept nogil
 cdef void judge(Seat* seat) noexcept nogil
 cdef void retry(Seat* seat) noexcept nogil
 cdef void hand_over(Book* book) noexcept nogil
+cdef void weigh(Seat* seat, uint32_t frames, uint64_t took) noexcept nogil
+cdef void repay(Seat* seat, uint64_t spent) noexcept nogil

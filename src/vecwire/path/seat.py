@@ -3,6 +3,11 @@
 Theory of operation: most seats need nothing but frames. One that holds frames which the kernel did not take,
 or whose port is lost, is put on its worker's rota, and only what is on the rota is looked at between two
 rounds: a switch of many ports costs no more than those that are busy.
+
+A turn is one batch, which bounds what a port may ask for as long as a frame in is a frame or a few out. It
+does not where a super-frame says that it is thousands of segments, or is for hundreds of ports. So such turns
+are timed: one that takes too long leaves its port in debt, for as long as which others come first where they
+have something to do, and the next turns are of as few frames as fit the time.
 """
 
 import errno as errnos
@@ -22,6 +27,11 @@ MILLISECOND = cython.declare(uint64_t, 1_000_000)
 # Milliseconds between two tries after ENOBUFS, at the most; nanoseconds after which frames are given up.
 LAST_RETRY = cython.declare(uint32_t, 64)
 LONGEST_HOLD = cython.declare(uint64_t, 1_000_000_000)
+# Nanoseconds that a turn may take, and of debt that a port may have.
+TURN = cython.declare(uint64_t, 1_000_000)
+MOST_DEBT = cython.declare(uint64_t, 100_000_000)
+# What a round of others pays off at the least, so that no debt is for ever.
+LEAST_PAID = cython.declare(uint64_t, 10_000)
 # An error that no call of receive or transmit explains, so many times in a row, means that the port is lost.
 FRUITLESS = cython.declare(uint32_t, 100)
 
@@ -113,3 +123,19 @@ def retry(seat: cython.pointer[Seat]) -> cython.void:
     elif seat.retry_delay < LAST_RETRY:
         seat.retry_delay *= 2
     seat.retry_at = moment + seat.retry_delay * MILLISECOND
+
+
+def weigh(seat: cython.pointer[Seat], frames: uint32_t, took: uint64_t) -> cython.void:
+    """Notes how many nanoseconds a turn of so many frames, one or more, took."""
+    endpoint = seat.endpoint
+    if took > TURN:
+        seat.debt = min(seat.debt + took - TURN, MOST_DEBT)
+        endpoint.most = max(cython.cast(uint32_t, frames * TURN // took), 1)
+    elif endpoint.most:
+        endpoint.most = 2 * endpoint.most if endpoint.most < seat.slots.depth else 0
+
+
+def repay(seat: cython.pointer[Seat], spent: uint64_t) -> cython.void:
+    """Lowers a port's debt by the nanoseconds that others had while it waited."""
+    spent = max(spent, LEAST_PAID)
+    seat.debt = seat.debt - spent if seat.debt > spent else 0

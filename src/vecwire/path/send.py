@@ -12,7 +12,7 @@ import cython
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint16_t, uint32_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.path.adapt import NO_ROOM, put
-from cython.cimports.vecwire.path.errnos import LOST, NOTE, WAIT, Rule, on_send
+from cython.cimports.vecwire.path.errnos import DOUBT, LOST, NOTE, WAIT, Rule, on_send
 from cython.cimports.vecwire.path.io import CONTROL_OUT, JOINED, LAST_SEGMENT, SUPER, WHOLE, Endpoint
 from cython.cimports.vecwire.path.linux import (
     CMSG_DATA,
@@ -185,7 +185,7 @@ def flush(
     """
     box = cython.address(endpoint.outbox)
     done: uint32_t = 0
-    # The messages up to the one that was refused for its length once.
+    # The messages up to the one that was refused once, by what may be a report about an earlier one.
     doubted: uint32_t = 0
     sent: cython.Py_ssize_t
     error: cython.int
@@ -228,15 +228,15 @@ def flush(
         error = errno
         if error == EINTR:
             continue
-        if error == EMSGSIZE and endpoint.encap != cython.NULL and doubted != done + 1:
-            # A router's word about an earlier packet comes in the same way, once (ip(7), IP_MTU_DISCOVER):
-            # this one may well be short enough.
+        rule = on_send(error)
+        if rule.action == DOUBT and endpoint.encap != cython.NULL and doubted != done + 1:
+            # A router's word about an earlier packet, or a forger's, comes in the same way, once (ip(7)):
+            # this one may well be short enough, and its destination reachable.
             doubted = done + 1
             continue
         if lowered(endpoint, done, error) or uncut(endpoint, slots, done, error):
             refit[0] = True
             break
-        rule = on_send(error)
         if rule.action == NOTE and patience:
             endpoint.counters[rule.counter] += 1
             patience -= 1

@@ -6,6 +6,8 @@ from vecwire.wire.vnet cimport VnetHeader
 cdef enum:
     # Room for the control messages of one frame: PACKET_AUXDATA or UDP_GRO, and SCM_TIMESTAMPNS.
     CONTROL = 96
+    # Room for SCM_TIMESTAMPNS and nothing else: CMSG_SPACE(sizeof(struct timespec)).
+    STAMP_ALONE = 32
 
 cdef struct Slots:
     # Where frames are received: depth slots of stride octets, each with headroom in front.
@@ -33,9 +35,9 @@ cdef struct Slots:
     iovec* vectors
     uint8_t* controls
     uint32_t wired_prefix
-    bint wired_control
+    uint32_t wired_control
 
-cdef void wire(Slots* slots, uint32_t prefix, bint control) noexcept nogil
+cdef void wire(Slots* slots, uint32_t prefix, uint32_t control) noexcept nogil
 cdef uint32_t room(const Slots* slots, uint32_t row) noexcept nogil
 cdef void gather(const Slots* slots, uint32_t offset, uint32_t width, uint8_t* out) noexcept nogil
 cdef void scatter(Slots* slots, uint32_t offset, uint32_t width, const uint8_t* octets) noexcept nogil

@@ -22,8 +22,11 @@ from vecwire.wire.vnet import LONG, Vnet
 LAYOUT: bytes = b"T{B:flags:B:gso_type:H:hdr_len:H:gso_size:H:csum_start:H:csum_offset:H:num_buffers:}"
 
 
-def wire(slots: cython.pointer[Slots], prefix: uint32_t, control: cython.bint) -> cython.void:
-    """Points the messages at the slots so that a frame after ``prefix`` octets begins at the headroom."""
+def wire(slots: cython.pointer[Slots], prefix: uint32_t, control: uint32_t) -> cython.void:
+    """Points the messages at the slots so that a frame after ``prefix`` octets begins at the headroom.
+
+    ``control`` is how many octets of control messages each may bring, ``CONTROL`` at the most.
+    """
     i: uint32_t
     if slots.wired_prefix != prefix or slots.wired_control != control:
         for i in range(slots.depth):
@@ -36,13 +39,13 @@ def wire(slots: cython.pointer[Slots], prefix: uint32_t, control: cython.bint) -
             message.msg_iov = vector
             message.msg_iovlen = 1
             message.msg_control = slots.controls + i * CONTROL if control else cython.NULL
-            message.msg_controllen = CONTROL if control else 0
+            message.msg_controllen = control
         slots.wired_prefix = prefix
         slots.wired_control = control
     elif control:
         # The kernel has written over the room for control messages with what it used of it.
         for i in range(slots.depth):
-            slots.messages[i].msg_hdr.msg_controllen = CONTROL
+            slots.messages[i].msg_hdr.msg_controllen = control
 
 
 def room(slots: cython.pointer[cython.const[Slots]], row: uint32_t) -> uint32_t:

@@ -20,6 +20,9 @@ cdef class Worker:
     cdef bint stopping
     cdef uint32_t poll
     cdef readonly uint64_t wakeups
+    # In this round: whether several ports may want a turn, and the nanoseconds that turns took.
+    cdef bint contended
+    cdef uint64_t spent
     # For each seat the objects whose memory it uses; by the shape of a batch, that batch.
     cdef list _held
     cdef dict _batches
@@ -28,6 +31,8 @@ cdef class Worker:
     cdef int _run(self) except -1 nogil
     cdef int _timeout(self) noexcept nogil
     cdef void _set_timer(self, uint64_t due) noexcept nogil
+    cdef bint _in_debt(self, uint64_t key, uint32_t flags) noexcept nogil
+    cdef void _put_off(self, uint64_t key, bint served) noexcept nogil
     cdef void _dispatch(self, uint64_t key, uint32_t flags) noexcept nogil
     cdef void _forward(self, Seat* seat) noexcept nogil
     cdef void _watch(self, Seat* seat) noexcept nogil

@@ -2,7 +2,8 @@
 
 Theory of operation: every port has a seat. A readable port gives one batch, which goes to the seat's peer, in
 a cable, or to its bridge, in a switch, in the memory that it was received in; then the next readable port
-has its turn, so that a busy port cannot starve another. A seat asks to be told of room to send only while
+has its turn, so that a busy port cannot starve another; a port whose turns take long waits for those whose do
+not (``seat.py``). A seat asks to be told of room to send only while
 frames are held for it. Where the kernel says ENOBUFS there is nothing to be told of (the queue of the
 interface is full, the socket is not), so the seat tries again a millisecond later, and then less and less
 often.
@@ -71,9 +72,12 @@ from cython.cimports.vecwire.path.seat import (
     note,
     now,
     reflect,
+    repay,
     retry,
+    weigh,
 )
 from cython.cimports.vecwire.path.witness import MOST_NAME, Book, Ledger, Witness
+from cython.cimports.vecwire.wire.counters import RX_SUPER
 
 from vecwire.wire.counters import NAMES
 
@@ -94,6 +98,7 @@ TIMER = cython.declare(uint64_t, 0xFFFFFFFE)
 #: Goes of delayed frames that a seat sends before others have their turn.
 ROUNDS = cython.declare(uint32_t, 4)
 SECOND = cython.declare(uint64_t, 1_000_000_000)
+ONE = cython.declare(uint64_t, 1)
 
 
 @cython.cclass
@@ -411,6 +416,8 @@ class Worker:
         i: cython.int
         told: cython.bint
         index: uint32_t
+        waiting: uint64_t
+        served: cython.bint
         active: uint64_t = 0
         while not self.stopping:
             self._attend()
@@ -435,11 +442,24 @@ class Worker:
             elif timeout >= IDLE:
                 leave(cython.address(self.home))
             told = False
+            served = False
+            waiting = 0
+            self.contended = ready > 1
+            self.spent = 0
             for i in range(ready):
                 if events[i].data.u64 == MESSAGES:
                     told = True
-                elif events[i].data.u64 != TIMER:
+                elif events[i].data.u64 == TIMER:
+                    continue
+                elif self._in_debt(events[i].data.u64, events[i].events):
+                    waiting |= ONE << i
+                else:
                     self._dispatch(events[i].data.u64, events[i].events)
+                    served = True
+            if waiting:
+                for i in range(ready):
+                    if waiting >> i & 1:
+                        self._put_off(events[i].data.u64, served)
             if told:
                 # After all events: a message may take a seat away that one of them was about.
                 with cython.gil:
@@ -488,6 +508,21 @@ class Worker:
         timerfd_settime(self.timer, TFD_TIMER_ABSTIME, cython.address(times), cython.NULL)
         self.due = due
 
+    def _in_debt(self, key: uint64_t, flags: uint32_t) -> cython.bint:
+        """Whether a port that is only readable has to let others come first."""
+        if not self.contended or flags != EPOLLIN or key % ROLES != RX:
+            return False
+        return self.seats[key // ROLES].debt != 0
+
+    def _put_off(self, key: uint64_t, served: cython.bint) -> cython.void:
+        """Has a port in debt wait for its turn if others were served, or take it if nobody else wants one."""
+        seat = self.seats[key // ROLES]
+        if served:
+            repay(seat, self.spent)
+        else:
+            seat.debt = 0
+            self._dispatch(key, EPOLLIN)
+
     def _dispatch(self, key: uint64_t, flags: uint32_t) -> cython.void:
         """Does what an event of a descriptor asks for."""
         seat = self.seats[key // ROLES]
@@ -500,14 +535,23 @@ class Worker:
 
     def _forward(self, seat: cython.pointer[Seat]) -> cython.void:
         """Moves one batch from a port to where its frames go."""
+        supers: uint64_t = seat.endpoint.counters[RX_SUPER]
+        began: uint64_t = 0
         got: uint32_t = receive(seat.endpoint, seat.slots)
         settle(cython.address(self.home), got)
         if got:
+            # What a plain frame asks for is timed only where others wait for it.
+            if self.contended or seat.endpoint.counters[RX_SUPER] != supers:
+                began = now()
             reflect(seat, seat.slots)
             if seat.peer != cython.NULL:
                 deliver(seat.peer, seat.slots)
             elif seat.bridge != cython.NULL:
                 forward(cython.cast(cython.pointer[Plane], seat.bridge), seat.number, seat.slots, now())
+            if began:
+                began = now() - began
+                self.spent += began
+                weigh(seat, got, began)
         if seat.endpoint.lost:
             note(seat)
 

@@ -7,6 +7,7 @@ cdef enum:
     RX_CALLS
     RX_SUPER
     RX_VLAN
+    RX_LATE
     # Received and dropped.
     RX_TRUNCATED
     RX_RUNT
@@ -26,6 +27,7 @@ cdef enum:
     SWITCH_LEARNED
     SWITCH_MOVED
     SWITCH_UNLEARNED
+    SWITCH_SOURCE
     SWITCH_RESERVED
     SWITCH_VLAN
     SWITCH_LOCAL

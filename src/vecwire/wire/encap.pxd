@@ -22,9 +22,13 @@ cdef struct Encap:
     uint32_t rx_cookie_length
     uint8_t rx_cookie[8]
     uint32_t rx_sublayer
+    # The highest number that has come, once one has.
+    bint rx_numbered
+    uint32_t rx_number
 
 cdef void write_header(Encap* encap, uint8_t* at) noexcept nogil
 cdef int strip(const Encap* encap, const uint8_t* packet, uint32_t length) noexcept nogil
+cdef bint is_late(Encap* encap, const uint8_t* packet, uint32_t frame_at) noexcept nogil
 
 cdef class Encapsulation:
     cdef Encap encap

@@ -8,6 +8,10 @@ the packet is not ours.
 GRE is read by its flags: a checksum is verified and skipped, a key must be ours, a sequence number may be
 there or not. L2TPv3 is read by position, since nothing in a data message says how long its cookie and
 sublayer are (RFC 3931, section 4.1).
+
+A number that counts packets decides nothing: nobody vouches for it, so whoever can send a packet can write
+the number that is due, and with one far ahead would shut the peer out, who is late from then on. ``is_late``
+tells.
 """
 
 import struct
@@ -38,6 +42,9 @@ GRE_SEQUENCE = cython.declare(uint32_t, 0x1000)
 GRE_FOREIGN = cython.declare(uint32_t, 0x4C00)
 GRE_VERSION = cython.declare(uint32_t, 0x0007)
 ETHERNET_BRIDGING = cython.declare(uint32_t, 0x6558)
+#: How far behind the highest number a packet is late; from further behind, its sender has begun anew.
+LATE = cython.declare(uint32_t, 1024)
+AHEAD = cython.declare(uint32_t, 0x7FFFFFFF)
 L2TP_CONTROL = cython.declare(uint32_t, 0x80000000)
 L2TP_VERSION = cython.declare(uint32_t, 0x000F0000)
 L2TP_VERSION_3 = cython.declare(uint32_t, 0x00030000)
@@ -115,6 +122,33 @@ def strip(
     return at + encap.rx_cookie_length + encap.rx_sublayer
 
 
+def is_late(
+    encap: cython.pointer[Encap], packet: cython.pointer[cython.const[uint8_t]], frame_at: uint32_t
+) -> cython.bint:
+    """Whether a packet that ``strip`` accepted carries a number that was passed already (RFC 1982).
+
+    Zero is no number: a counter that is pinned stays there, as does a sublayer that numbers nothing.
+    """
+    number: uint32_t
+    behind: uint32_t
+    if encap.kind == GRE:
+        if not read16(packet + ((packet[0] & 15) * 4 if encap.ip_header else 0)) & GRE_SEQUENCE:
+            return False
+    elif not encap.rx_sublayer:
+        return False
+    number = read32(packet + frame_at - 4)
+    if number == 0:
+        return False
+    behind = encap.rx_number - number
+    if not encap.rx_numbered or behind > AHEAD:
+        encap.rx_numbered = True
+        encap.rx_number = number
+        return False
+    if behind >= LATE:
+        encap.rx_number = number
+    return True
+
+
 @cython.cclass
 class Encapsulation:
     """What stands in front of a frame on a tunnel, for both directions.
@@ -184,6 +218,16 @@ class Encapsulation:
         if at < 0:
             raise ValueError(NAMES[-at])
         return at
+
+    def late(self, packet: bytes | bytearray | memoryview) -> bool:
+        """Whether the number that a packet carries had passed already; one that is ahead is noted.
+
+        Raises:
+            ValueError: if the packet is not ours; its one argument is the name of the drop counter.
+        """
+        octets: Octets = Octets(packet)
+        at: uint32_t = self.offset(packet)
+        return is_late(cython.address(self.encap), octets.at, at)
 
 
 def gre(

@@ -30,9 +30,9 @@ def told(rule: Rule) -> tuple[str, str]:
     return ACTIONS[rule.action], NAMES[rule.counter] if rule.counter >= 0 else ""
 
 
-def test_the_actions_are_four() -> None:
-    """The compiled rules know the four actions of the table."""
-    assert ACTIONS == ["drop", "wait", "note", "lost"]
+def test_the_actions_are_five() -> None:
+    """The compiled rules know the five actions of the table."""
+    assert ACTIONS == ["drop", "wait", "note", "doubt", "lost"]
 
 
 @pytest.mark.parametrize(("way", "number", "meaning"), ROWS, ids=IDS)
@@ -41,8 +41,9 @@ def test_every_row_is_whole(way: str, number: int, meaning: Meaning) -> None:
     assert number in errno.errorcode
     assert meaning.action in ACTIONS
     assert len(meaning.source) > 10, "no source"
-    assert bool(meaning.counter) == (meaning.action in {"drop", "note"})
-    if meaning.action == "drop" and way == "send":
+    assert bool(meaning.counter) == (meaning.action in {"drop", "note", "doubt"})
+    assert way == "send" or meaning.action != "doubt", "nothing is received twice"
+    if meaning.action in {"drop", "doubt"} and way == "send":
         assert meaning.counter in TX_DROPS
     elif meaning.counter:
         assert meaning.counter in {"rx_errors", "unreachable"}
@@ -89,7 +90,29 @@ def test_what_passes_is_waited_for(number: int) -> None:
 )
 def test_one_frame_is_one_frame(number: int) -> None:
     """An errno about one frame drops that frame and goes on to the next (the seed: latched dead)."""
-    assert SEND[number].action == "drop"
+    assert SEND[number].action in {"drop", "doubt"}
+
+
+#: What the kernel makes of ICMP's and ICMPv6's errors: icmp_err_convert and tab_unreach, and the others.
+REPORTS = [
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENOPROTOOPT,
+    errno.ECONNREFUSED,
+    errno.EMSGSIZE,
+    errno.EOPNOTSUPP,
+    errno.EHOSTDOWN,
+    errno.ENONET,
+    errno.EACCES,
+    errno.EPROTO,
+]
+
+
+@pytest.mark.parametrize("number", REPORTS, ids=[errno.errorcode[number] for number in REPORTS])
+def test_what_anybody_can_forge_costs_no_frame_and_no_port(number: int) -> None:
+    """An errno that an ICMP message can bring about is no reason to drop at once, or to give up a socket."""
+    assert RECEIVE[number].action == "note"
+    assert SEND[number].action in {"note", "doubt"}
 
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.EBADFD])

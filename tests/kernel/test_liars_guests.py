@@ -1,0 +1,129 @@
+"""Guests that lie to a port through the kernel: what they write with virtio-net headers, on a veth or a tap.
+
+The kernel looks at such a header before it hands the frame on, and refuses much. What it lets pass is dropped
+by the port and counted; which of the two it is differs between kernels, so a lie must be one or the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from oracle import internet
+from peers.guests import EVERY_LIE, SIZE, Lie, shaped
+from peers.liars import Hearing, hearing, lying
+from peers.net import Namespace, veth
+from peers.ports import LINKS
+from vecwire import Vnet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TIMES = 5
+SOL_PACKET = 263
+PACKET_VNET_HDR = 15
+
+
+class Guest:
+    """Whoever writes frames with virtio-net headers into a link at whose other end is the port.
+
+    Args:
+        namespace: where the link is, and the caller.
+        ifname: the interface.
+    """
+
+    def __init__(self, namespace: Namespace, ifname: str) -> None:
+        self._namespace, self._ifname = namespace, ifname
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self._socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        self._socket.bind((ifname, 0))
+        #: How many frames the kernel refused.
+        self.refused = 0
+
+    def write(self, octets: bytes, header: Vnet | None = None) -> None:
+        """Writes a frame; what the kernel refuses is counted."""
+        try:
+            self._socket.send((header or Vnet()).pack() + octets)
+        except OSError:
+            self.refused += 1
+
+    def dropped(self) -> int:
+        """How many frames the kernel took and then dropped on their way out."""
+        found: int = self._namespace.link(self._ifname)["stats64"]["tx"]["dropped"]
+        return found
+
+    def close(self) -> None:
+        """Ends it."""
+        self._socket.close()
+
+
+@pytest.fixture(scope="module", params=LINKS)
+def told_by(request: pytest.FixtureRequest) -> Iterator[tuple[Guest, Hearing]]:
+    """A guest on the link of a transport whose frames have virtio-net headers, and who hears it.
+
+    What passes leaves through a port that takes no super-frames.
+    """
+    with Namespace("guests", ipv6=False) as namespace, namespace.enter():
+        if request.param == "raw":
+            veth((namespace, "left0"), (namespace, "right0"))
+        else:
+            namespace.tap("tap0")
+        with (
+            contextlib.closing(Guest(namespace, "right0" if request.param == "raw" else "tap0")) as guest,
+            hearing(LINKS[request.param], guest.write) as ears,
+        ):
+            yield guest, ears
+
+
+@pytest.fixture
+def guest(told_by: tuple[Guest, Hearing]) -> Guest:
+    """The guest."""
+    return told_by[0]
+
+
+@pytest.fixture
+def ears(told_by: tuple[Guest, Hearing]) -> Hearing:
+    """Who hears it."""
+    return told_by[1]
+
+
+#: What the kernel sets right on the way: flags it does not know, and a super-frame that is a plain frame.
+MENDED = {"flags-nobody-knows", "tcp-header-past-the-packet"}
+LIES = [lie for lie in EVERY_LIE if lie.name not in MENDED]
+
+
+def test_what_the_kernel_sets_right_is_in_the_table() -> None:
+    """The names of lies that cannot be told through a kernel are names of lies."""
+    assert {lie.name for lie in EVERY_LIE} > MENDED
+
+
+@pytest.mark.parametrize("lie", LIES, ids=str)
+def test_each_lie_is_refused_or_dropped_for_its_reason(guest: Guest, ears: Hearing, lie: Lie) -> None:
+    """What cannot be gets no further than the port: the kernel refuses or drops it, or the port does."""
+    refused, dropped = guest.refused, guest.dropped()
+    counted = ears.among(*[lambda: guest.write(lie.octets, lie.header)] * TIMES)
+    if guest.refused - refused != TIMES and guest.dropped() - dropped < TIMES:
+        assert counted == {lie.reason: TIMES}
+    else:
+        # Behind a hybrid's packet socket the kernel also drops what nobody reads from the tap.
+        assert counted in ({}, {lie.reason: TIMES})
+
+
+def test_a_super_frame_is_cut_among_liars_as_it_should_be(guest: Guest, ears: Hearing) -> None:
+    """After all those lies an honest super-frame leaves as its segments, none missing."""
+    octets, header, segment = shaped("tcp4")
+    guest.write(octets, header)
+    pieces = [internet.read(ears.sink.recv(1 << 16)).payload for _ in range(-(-len(segment.payload) // SIZE))]
+    assert b"".join(pieces) == segment.payload
+    assert ears.more() == []
+
+
+@pytest.mark.parametrize("length", range(14))
+def test_no_runt_comes_from_a_link(guest: Guest, ears: Hearing, length: int) -> None:
+    """The kernel sends no frame shorter than its header, so a port hears of none."""
+    refused = guest.refused
+    assert ears.among(*[lambda: guest.write(lying()[:length])] * TIMES) == {}
+    assert guest.refused - refused == TIMES
