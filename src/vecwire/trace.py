@@ -4,17 +4,21 @@
 '02:00:00:00:00:aa > ff:ff:ff:ff:ff:ff, ARP, length 60'
 """
 
+import contextlib
+import errno
 import ipaddress
 import logging
-import socket
+import os
 import threading
 import time
 from types import TracebackType
 from typing import Self
 
 from vecwire.engine import Engine
+from vecwire.path.threads import start
 from vecwire.path.worker import FOR_TRACE
 from vecwire.transports import TransportPort
+from vecwire.transports._descriptor import Descriptor
 
 logger = logging.getLogger("vecwire.trace")
 
@@ -25,6 +29,8 @@ ETHERTYPES = {0x0800: "IPv4", 0x0806: "ARP", 0x86DD: "IPv6", 0x88CC: "LLDP"}
 PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 47: "GRE", 115: "L2TP"}
 TAGS = (0x8100, 0x88A8)
 LONGEST = 1 << 17
+#: What read(2) may say once and not again: a signal, no memory for now.
+TRANSIENT = frozenset((errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM))
 
 
 def told(frame: bytes) -> str:
@@ -57,6 +63,17 @@ def _internet(packet: bytes, kind: int) -> str:
     return f"{source} > {destination} {PROTOCOLS.get(protocol, f'protocol {protocol}')}"
 
 
+def _next(reader: Descriptor) -> bytes:
+    """The next frame of a capture; empty where it has ended."""
+    while True:
+        try:
+            return os.read(reader.fileno(), LONGEST)
+        except OSError as error:
+            if error.errno not in TRANSIENT:
+                logger.warning("a trace ends: %s", error.strerror)
+                return b""
+
+
 class Trace:
     """Writes what a port receives and sends to the log ``vecwire.trace``, at level DEBUG.
 
@@ -84,15 +101,21 @@ class Trace:
         Raises:
             PortError: if the port has no place in the engine, or is traced already.
         """
-        reader = socket.socket(fileno=self._engine.capture(self._port, purpose=FOR_TRACE))
-        self._thread = threading.Thread(target=self._read, args=(reader,), name="vecwire-trace", daemon=True)
-        self._thread.start()
+        with contextlib.ExitStack() as made:
+            number = self._engine.capture(self._port, purpose=FOR_TRACE)
+            made.callback(self._engine.end_capture, self._port, purpose=FOR_TRACE)
+            # The number is its own from here on, and is closed once.
+            reader = made.enter_context(Descriptor(number, "trace"))
+            thread = threading.Thread(target=self._read, args=(reader,), name="vecwire-trace", daemon=True)
+            start(thread)
+            made.pop_all()
+        self._thread = thread
         return self
 
-    def _read(self, reader: socket.socket) -> None:
+    def _read(self, reader: Descriptor) -> None:
         began, lines, more = time.monotonic(), 0, 0
         with reader:
-            while frame := reader.recv(LONGEST):
+            while frame := _next(reader):
                 moment = time.monotonic()
                 if moment - began >= 1:
                     self._tell_of(more)
