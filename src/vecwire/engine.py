@@ -8,22 +8,27 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from vecwire._engine_captures import Capture, Drops, record_sockets
 from vecwire.errors import ClosedError, PortError
 from vecwire.keeper import Keeper
 from vecwire.path.batch import Batch
 from vecwire.path.channel import Channel
+from vecwire.path.threads import start
 from vecwire.path.worker import FOR_CAPTURE, Worker
 from vecwire.transports import TransportPort
+from vecwire.transports._refusal import refusals
 from vecwire.wire.counters import DROPS
 
 logger = logging.getLogger("vecwire.engine")
 
 T = TypeVar("T")
+
+#: Seconds after which a worker that was told something is nudged again.
+PATIENCE = 1.0
 
 
 class Engine:
@@ -37,6 +42,7 @@ class Engine:
 
     Raises:
         ValueError: if ``poll`` is negative.
+        PortError: if the kernel gives no descriptors for it.
     """
 
     def __init__(
@@ -49,7 +55,8 @@ class Engine:
     ) -> None:
         if poll < 0:
             raise ValueError(f"poll is a number of microseconds, not {poll}")
-        self._worker = Worker(poll)
+        with refusals("make a worker"):
+            self._worker = Worker(poll)
         self._cpu = cpu
         self._name = name
         self._keeper = Keeper() if keeper is None else keeper
@@ -81,15 +88,17 @@ class Engine:
         """Begins to move frames; returns once they flow.
 
         Raises:
-            OSError: if its thread may not stay on the processor that was asked for.
+            PortError: if there is no thread to be had, or it may not stay on its processor.
         """
         with self._lock:
             if self._thread is None:
                 begun: Future[None] = Future()
-                self._thread = threading.Thread(target=self._run, args=(begun,), name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, args=(begun,), name=self._name, daemon=True)
+                start(thread)
+                self._thread = thread
                 try:
-                    begun.result()
+                    with refusals(f"keep a worker on processor {self._cpu}"):
+                        begun.result()
                 except BaseException:
                     self._thread.join()
                     self._thread = None
@@ -103,8 +112,9 @@ class Engine:
                 return
             self.do(lambda: self._end_captures(lambda _: True))
             self.end_drops()
-            self._worker.stop()
-            self._thread.join()
+            while self._thread.is_alive():
+                self._worker.stop()
+                self._thread.join(PATIENCE)
             self._thread = None
         if self._own_keeper:
             self._keeper.close()
@@ -132,15 +142,14 @@ class Engine:
             if not self.running:
                 return what()
             done: Future[T] = Future()
-
-            def message() -> None:
-                try:
-                    done.set_result(what())
-                except BaseException as error:  # noqa: BLE001 # it is raised where the answer is awaited
-                    done.set_exception(error)
-
-            self._worker.post(message)
-            return done.result()
+            try:
+                self._worker.post(_Message(what, done))
+                while not wait([done], PATIENCE).done:
+                    self._worker.nudge()
+                return done.result()
+            finally:
+                # What it raised must not keep itself alive by way of this frame, nor what it was about.
+                del done
 
     @property
     def worker(self) -> Worker:
@@ -160,8 +169,14 @@ class Engine:
         port.quietly = self.do
 
     def seat(self, port: TransportPort) -> int:
-        """Gives a port that is claimed a seat; inside ``do``."""
-        index = self._worker.seat(port.channel, port.batch, port.shape)
+        """Gives a port that is claimed a seat; inside ``do``.
+
+        Raises:
+            MemoryError: if there is no memory for it.
+            PortError: if the kernel does not watch its descriptors.
+        """
+        with refusals(f"watch {port.spec}"):
+            index = self._worker.seat(port.channel, port.batch, port.shape)
         self._seats[port] = index
         self._ports[index] = port
         self._testify(port, index)
@@ -237,14 +252,15 @@ class Engine:
             index = self.seat_of(port)
             if any((each.port, each.purpose) == (port, purpose) for each in self._captures.values()):
                 raise PortError(f"the port {port.spec} is captured already", remedy="end that capture first")
-            capture = Capture(port, purpose)
-            try:
-                sink = self._seat_of_records(capture.channel)
+            with refusals(f"capture {port.spec}"):
+                capture = Capture(port, purpose)
+                try:
+                    sink = self._seat_of_records(capture.channel)
+                except BaseException:
+                    capture.close()
+                    raise
+                self._captures[sink] = capture
                 self._worker.mirror(index, sink, purpose)
-            except BaseException:
-                capture.close()
-                raise
-            self._captures[sink] = capture
             return capture.take_reader()
 
         return self.do(begin)
@@ -374,3 +390,23 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class _Message(Generic[T]):
+    """What the worker is to call, and where the answer is awaited."""
+
+    def __init__(self, what: Callable[[], T], done: "Future[T]") -> None:
+        self._what: Callable[[], T] | None = what
+        self._done: Future[T] | None = done
+
+    def __call__(self) -> None:
+        what, done = self._what, self._done
+        self._what = self._done = None
+        if what is None or done is None:
+            return
+        try:
+            done.set_result(what())
+        except BaseException as error:  # noqa: BLE001 # it is raised where the answer is awaited
+            done.set_exception(error)
+        finally:
+            del what, done

@@ -13,6 +13,7 @@ error                 whose fault                                      what to d
 A bad frame is none of these: it is dropped and counted.
 """
 
+import errno as errnos
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -229,6 +230,16 @@ class UnsupportedError(VecwireError):
         self.errno = errno
 
 
+_NO_MEMORY = "there is no memory for it: free some, or raise the limit (ulimit -v, memory.max of the cgroup)"
+#: What to do where something runs out, whatever it was wanted for; by the errno that says so.
+SCARCE: dict[int, str] = {
+    errnos.EMFILE: "this process may open no more descriptors: raise its limit with ulimit -n",
+    errnos.ENFILE: "this host may open no more descriptors: sysctl fs.file-nr, fs.file-max",
+    errnos.ENOMEM: _NO_MEMORY,
+    errnos.ENOBUFS: _NO_MEMORY,
+}
+
+
 class PortError(VecwireError, OSError):
     """Opening a port failed, or running it did, for a reason outside vecwire.
 
@@ -238,10 +249,11 @@ class PortError(VecwireError, OSError):
     Args:
         message: What failed, in one line, without the errno's text: that is added.
         errno: The kernel's number; None where the failure is not a system call's.
-        remedy: What the user can do about it, in one line, if that is known.
+        remedy: What the user can do about it, in one line, if that is known; that of ``SCARCE`` by default.
     """
 
     def __init__(self, message: str, *, errno: int | None = None, remedy: str = "") -> None:
+        remedy = remedy or SCARCE.get(errno or 0, "")
         super().__init__(_with_reason(message, errno), remedy=remedy)
         self.errno = errno
         self.strerror = os.strerror(errno) if errno else None

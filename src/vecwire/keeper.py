@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from vecwire.errors import VecwireError
+from vecwire.path.threads import start
 from vecwire.transports import TransportPort
 from vecwire.transports._watch import Watch
 
@@ -23,6 +25,8 @@ logger = logging.getLogger("vecwire.keeper")
 #: Seconds until a port that is lost is tried again, the first time and at the most.
 FIRST_DELAY = 0.05
 LAST_DELAY = 2.0
+#: Seconds after which a thread that is to end is woken again.
+PATIENCE = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -63,13 +67,21 @@ class Keeper:
         Args:
             port: the port; nobody else may bring it back meanwhile.
             back: called from the keeper's thread once the port is back.
+
+        Raises:
+            PortError: if there is no thread to be had; ask again later.
         """
         with self._change:
             self._patients[port] = _Patient(port, back)
             if not self._running:
+                thread = threading.Thread(target=self._run, name="vecwire-keeper", daemon=True)
+                try:
+                    start(thread)
+                except BaseException:
+                    del self._patients[port]
+                    raise
                 self._running = True
-                self._thread = threading.Thread(target=self._run, name="vecwire-keeper", daemon=True)
-                self._thread.start()
+                self._thread = thread
             self._nudge()
 
     def forget(self, port: TransportPort) -> None:
@@ -86,23 +98,30 @@ class Keeper:
             self._patients.clear()
             thread = self._thread
             self._nudge()
-        if thread is not None:
-            thread.join()
+        while thread is not None and thread.is_alive():
+            thread.join(PATIENCE)
+            with self._change:
+                self._nudge()
 
     def _nudge(self) -> None:
         """Has the thread look at what has changed; with the lock held."""
         self._change.notify_all()
         if self._wake >= 0:
-            os.eventfd_write(self._wake, 1)
+            # One that is full wakes the thread as well.
+            with contextlib.suppress(OSError):
+                os.eventfd_write(self._wake, 1)
 
     def _run(self) -> None:
         while True:
             pause = 0.0
             try:
                 self._treat()
+            except (OSError, VecwireError) as error:
+                # Such as no descriptors left: what is lost must not stay so for ever.
+                pause = LAST_DELAY
+                logger.warning("nobody looks after lost ports for now: %s", error)
             except Exception:
                 pause = LAST_DELAY
-                # Such as no descriptors left: what is lost must not stay so for ever.
                 logger.exception("nobody looks after lost ports for now")
             with self._change:
                 if not self._patients:
@@ -134,9 +153,9 @@ class Keeper:
 
     def _close_wake(self) -> None:
         with self._change:
-            if self._wake >= 0:
-                os.close(self._wake)
-            self._wake = -1
+            wake, self._wake = self._wake, -1
+            with contextlib.suppress(OSError):  # closed all the same (close(2))
+                os.close(wake)
 
     @staticmethod
     def _follow(
@@ -155,6 +174,10 @@ class Keeper:
                 del known[port]
         for port, patient in patients.items():
             if port not in known:
+                if patient.door >= 0:
+                    # It was watched by the set before, which could not be kept.
+                    patient.door = -1
+                    patient.due = time.monotonic()
                 watch.add(port, port.spec)
                 known[port] = patient
 

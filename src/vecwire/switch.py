@@ -78,13 +78,13 @@ class Cable:
                 self._engine.claim(port, self)
                 claimed.append(port)
             self._engine.do(self._join)
+            if self._own_engine:
+                self._engine.start()
         except BaseException:
             for port in claimed:
                 self._engine.unseat(port, self)
             raise
         self._joined = True
-        if self._own_engine:
-            self._engine.start()
         return self
 
     def _join(self) -> None:
@@ -306,9 +306,13 @@ class Switch:
             ValueError: if it may learn more addresses than the switch knows.
         """
         self._check(membership)
-        self.membership(port)
+        before = self.membership(port)
         self._memberships[port] = membership
-        self._engine.do(lambda: self._configure(port))
+        try:
+            self._engine.do(lambda: self._configure(port))
+        except BaseException:
+            self._memberships[port] = before
+            raise
 
     def remove(self, port: TransportPort) -> None:
         """Takes a port out, and forgets what was behind it; the others notice nothing. It stays open.
@@ -360,11 +364,11 @@ class Switch:
         try:
             for port in self._memberships:
                 self._engine.do(lambda port=port: self._plug(port))  # type: ignore[misc]
+            if self._own_engine:
+                self._engine.start()
         except BaseException:
             self.stop()
             raise
-        if self._own_engine:
-            self._engine.start()
         return self
 
     def stop(self) -> None:

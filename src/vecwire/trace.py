@@ -1,7 +1,9 @@
 """A trace: a line of the log for each frame that a port receives or sends, as many as people read."""
 
+import contextlib
+import errno
 import logging
-import socket
+import os
 import threading
 import time
 from types import TracebackType
@@ -9,14 +11,18 @@ from typing import Self
 
 from vecwire.capture.describe import words
 from vecwire.engine import Engine
+from vecwire.path.threads import start
 from vecwire.path.worker import FOR_TRACE
 from vecwire.transports import TransportPort
+from vecwire.transports._descriptor import Descriptor
 
 logger = logging.getLogger("vecwire.trace")
 
 #: Lines a second, after which frames are only counted.
 USUAL_RATE = 100
 LONGEST = 1 << 17
+#: What read(2) may say once and not again: a signal, no memory for now.
+TRANSIENT = frozenset((errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Teller:
@@ -53,6 +59,17 @@ class Teller:
             self._more = 0
 
 
+def _next(reader: Descriptor) -> bytes:
+    """The next frame of a capture; empty where it has ended."""
+    while True:
+        try:
+            return os.read(reader.fileno(), LONGEST)
+        except OSError as error:
+            if error.errno not in TRANSIENT:
+                logger.warning("a trace ends: %s", error.strerror)
+                return b""
+
+
 class Trace:
     """Writes what a port receives and sends to the log ``vecwire.trace``, at level DEBUG.
 
@@ -79,14 +96,20 @@ class Trace:
         Raises:
             PortError: if the port has no place in the engine, or is traced already.
         """
-        reader = socket.socket(fileno=self._engine.capture(self._port, purpose=FOR_TRACE))
-        self._thread = threading.Thread(target=self._read, args=(reader,), name="vecwire-trace", daemon=True)
-        self._thread.start()
+        with contextlib.ExitStack() as made:
+            number = self._engine.capture(self._port, purpose=FOR_TRACE)
+            made.callback(self._engine.end_capture, self._port, purpose=FOR_TRACE)
+            # The number is its own from here on, and is closed once.
+            reader = made.enter_context(Descriptor(number, "trace"))
+            thread = threading.Thread(target=self._read, args=(reader,), name="vecwire-trace", daemon=True)
+            start(thread)
+            made.pop_all()
+        self._thread = thread
         return self
 
-    def _read(self, reader: socket.socket) -> None:
+    def _read(self, reader: Descriptor) -> None:
         with reader:
-            while frame := reader.recv(LONGEST):
+            while frame := _next(reader):
                 self._teller.tell(frame)
         self._teller.end()
 

@@ -16,7 +16,7 @@ True
 import errno
 from pathlib import Path
 
-from vecwire.bpf._kernel import attach, detach, for_kernel
+from vecwire.bpf._kernel import as_socket, attach, detach, for_kernel
 from vecwire.bpf._libpcap import SNAP_LENGTH, compile_expression
 from vecwire.bpf._program import (
     ACCEPT,
@@ -42,6 +42,7 @@ __all__ = [
     "Instruction",
     "Program",
     "accept_all",
+    "as_socket",
     "attach",
     "compile_expression",
     "detach",

@@ -1,10 +1,11 @@
 """Programs in the kernel: what a socket (socket(7)) or a tap (linux/if_tun.h) receives is judged there."""
 
+import contextlib
 import ctypes
 import errno
 import fcntl
-import os
 import socket
+from collections.abc import Iterator
 
 from vecwire.bpf._program import (
     ACCEPT,
@@ -66,6 +67,20 @@ def for_kernel(program: Program, guard: Program = ()) -> Program | None:
     return (*guard, *_NO_TAG_BESIDE, *whole)
 
 
+@contextlib.contextmanager
+def as_socket(fd: int) -> Iterator[socket.socket]:
+    """Lends a descriptor to a socket object, for its methods; it stays its owner's.
+
+    Raises:
+        OSError: if it is no socket.
+    """
+    view = socket.socket(fileno=fd)
+    try:
+        yield view
+    finally:
+        view.detach()
+
+
 class _SockFprog(ctypes.Structure):
     """``struct sock_fprog`` of linux/filter.h."""
 
@@ -89,7 +104,7 @@ def attach(fd: int, program: Program, *, tap: bool = False) -> None:
         if tap:
             fcntl.ioctl(fd, TUNATTACHFILTER, bytes(fprog))
         else:
-            with socket.socket(fileno=os.dup(fd)) as view:
+            with as_socket(fd) as view:
                 view.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, bytes(fprog))
     except OSError as error:
         raise PortError(
@@ -109,7 +124,7 @@ def detach(fd: int, *, tap: bool = False) -> None:
         if tap:
             fcntl.ioctl(fd, TUNDETACHFILTER, bytes(_SockFprog(0, None)))
         else:
-            with socket.socket(fileno=os.dup(fd)) as view:
+            with as_socket(fd) as view:
                 view.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
     except OSError as error:
         if error.errno != errno.ENOENT:

@@ -21,6 +21,7 @@ from vecwire.capture.files import SNAPLEN, Form, Interface, Statistics, footer, 
 from vecwire.errors import PortError
 from vecwire.path.batch import Batch
 from vecwire.path.tape import LARGEST_FRAME, Packer
+from vecwire.path.threads import start
 
 #: Octets after which a buffer is handed over, and seconds.
 ENOUGH = 1 << 20
@@ -165,7 +166,13 @@ class Recorder:
         #: Files begun.
         self.files = 0
         self._begin()
-        self._disk.start()
+        try:
+            start(self._disk)
+        except BaseException:
+            # Nobody else is there to take the orders.
+            self._disk.orders.put(("end", b"", 0))
+            self._disk.run()
+            raise
 
     @property
     def written(self) -> int:
@@ -264,7 +271,7 @@ class Recorder:
             raise self._failed(self._disk.error)
 
     def _failed(self, error: OSError) -> Exception:
-        if isinstance(error, BrokenPipeError):
+        if isinstance(error, BrokenPipeError) and self._path == STANDARD_OUTPUT:
             return error
         remedy = "see that there is room, or keep fewer files: --keep" if error.errno == errno.ENOSPC else ""
         where = "standard output" if self._path == STANDARD_OUTPUT else self._name(self.files)
@@ -309,7 +316,13 @@ class Recorder:
         keep = self._rotation.keep
         while keep is not None and len(self._files) > keep:
             # Its writer is done with it, or still has it open: the name goes in either case.
-            self._files.popleft().unlink(missing_ok=True)
+            oldest = self._files.popleft()
+            try:
+                oldest.unlink(missing_ok=True)
+            except OSError as error:
+                raise PortError(
+                    f"{oldest}, the oldest capture, cannot be removed", errno=error.errno
+                ) from error
 
     def close(self) -> None:
         """Writes what is left and ends the file; again and again does no harm.

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 
+from vecwire.errors import PortError
 from vecwire.path.ring import Ring
 
 SOL_PACKET = 263
@@ -52,11 +53,18 @@ class Tap:
         self.attach(fd)
 
     def attach(self, fd: int) -> None:
-        """Does it all at the descriptor that the port receives from now."""
+        """Does it all at the descriptor that the port receives from now.
+
+        Raises:
+            PortError: if there are no descriptors left.
+        """
         self.close()
         if fd < 0:
             return  # no peer yet: its frames come by system calls
-        own = os.dup(fd)
+        try:
+            own = os.dup(fd)
+        except OSError as error:
+            raise PortError("cannot look into the port's queue", errno=error.errno) from error
         try:
             self._socket = socket.socket(fileno=own)
         except OSError:

@@ -13,6 +13,7 @@ What subcommands share is in ``_common`` (options, exit codes, logging) and ``_o
 of this package that ``cable`` needs at its start does not import rich, which takes longer than all the rest.
 """
 
+import errno
 import io
 import sys
 from importlib import import_module
@@ -24,7 +25,7 @@ from typer.core import TyperGroup
 from vecwire.cli._common import exit_code_of
 from vecwire.cli._completion import join_bash_words
 from vecwire.cli._output import print_error
-from vecwire.errors import PortError, VecwireError
+from vecwire.errors import SCARCE, PortError, VecwireError
 from vecwire.spec.text import nearest
 
 COMMANDS = (
@@ -84,7 +85,11 @@ class _Commands(TyperGroup):
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            print_error(PortError("cannot write what was asked for", errno=error.errno))
+            doing = "cannot go on" if error.errno in SCARCE else "cannot write what was asked for"
+            print_error(PortError(doing, errno=error.errno))
+            raise typer.Exit(1) from None
+        except MemoryError as error:
+            print_error(PortError(str(error) or "no memory", errno=errno.ENOMEM))
             raise typer.Exit(1) from None
 
 

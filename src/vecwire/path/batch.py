@@ -11,7 +11,6 @@ after the batch's next ``recv`` it shows what has been received into the same pl
 can be written (``slots.py``).
 """
 
-import mmap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -24,6 +23,7 @@ from cython.cimports.vecwire.path.slots import CONTROL, Columns, Headers, Slots,
 from cython.cimports.vecwire.wire.octets import Octets
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
+from vecwire.path.memory import mapped
 from vecwire.wire.vnet import LONG, Vnet
 
 #: Frames are never longer than this: an IP packet of 65,535 octets, an Ethernet header and two VLAN tags.
@@ -67,6 +67,7 @@ class Batch:
 
     Raises:
         ValueError: if a number is out of range.
+        MemoryError: if there is no memory for it.
     """
 
     slots: Slots
@@ -94,9 +95,7 @@ class Batch:
         lines = -(-(room + size + 1) // CACHE_LINE) | 1
         # A row more than there are slots, which nobody sees: a thread that fills a batch while another sends
         # it may pair one frame's place with another's length, and must not lead out of the memory.
-        self._memory = mmap.mmap(
-            -1, (depth + 1) * lines * CACHE_LINE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        )
+        self._memory = mapped((depth + 1) * lines * CACHE_LINE, f"a batch of {depth} frames")
         self._view = memoryview(self._memory)[: depth * lines * CACHE_LINE]
         self._octets = self._memory
         slots = cython.address(self.slots)

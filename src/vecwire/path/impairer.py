@@ -1,7 +1,5 @@
 """The owner of the frames that are delayed on purpose, and its face towards Python; ``impair.py`` judges."""
 
-import mmap
-
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.vecwire.path.batch import Batch, copy_frame
@@ -11,6 +9,7 @@ from cython.cimports.vecwire.wire.counters import COUNTERS, TX_TOO_BIG
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
 from vecwire.path.batch import CACHE_LINE, LEAST_HEADROOM, LONGEST_FRAME
+from vecwire.path.memory import mapped
 from vecwire.wire.counters import NAMES
 from vecwire.wire.vnet import LONG
 
@@ -58,6 +57,7 @@ class Impairer:
 
         Raises:
             ValueError: if the limit is out of range, or is changed while frames wait.
+            MemoryError: if there is no memory for as many; all stays as it was.
         """
         impair = cython.address(self.impair)
         if not 1 <= limit <= MOST_LIMIT:
@@ -84,16 +84,17 @@ class Impairer:
         store = cython.address(impair.store)
         view = cython.address(impair.view)
         lines: uint32_t = -(-(LEAST_HEADROOM + LONGEST_FRAME + 1) // CACHE_LINE) | 1
-        self._memory = mmap.mmap(
-            -1,
-            limit * lines * CACHE_LINE,
-            flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE,
-        )
-        self._octets = self._memory
+        # All of it first: until there is, what was mapped before goes on to serve.
+        memory = mapped(limit * lines * CACHE_LINE, f"{limit} frames that wait", MAP_NORESERVE)
         # Records of 24 octets first, then numbers of 4, then headers of 12.
         rows: uint32_t = limit + ROWS
-        self._tables = bytearray(limit * cython.sizeof(Late) + 4 * limit + rows * (4 * 4 + LONG))
-        self._columns = self._tables
+        tables = bytearray(limit * cython.sizeof(Late) + 4 * limit + rows * (4 * 4 + LONG))
+        octets: cython.uchar[::1] = memory
+        columns: cython.uchar[::1] = tables
+        self._memory = memory
+        self._tables = tables
+        self._octets = octets
+        self._columns = columns
         impair.heap = cython.cast(cython.pointer[Late], cython.address(self._columns[0]))
         impair.spares = cython.cast(cython.pointer[uint32_t], impair.heap + limit)
         numbers: cython.pointer[uint32_t] = impair.spares + limit

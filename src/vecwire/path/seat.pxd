@@ -46,6 +46,8 @@ cdef struct Seat:
     uint32_t fruitless
     # What errors have been explained by, counted; when and how soon to try again after ENOBUFS.
     uint64_t explained
+    # The epoll set cannot tell of room: it is looked for by time, as after ENOBUFS.
+    bint unheard
     bint retries
     uint64_t retry_at
     uint64_t stuck_since

@@ -1,6 +1,5 @@
 """The owner of a MAC address table's memory, and its face towards Python; ``fdb.py`` is what works in it."""
 
-import mmap
 import struct
 from array import array
 from enum import IntEnum
@@ -21,6 +20,8 @@ from cython.cimports.vecwire.path.fdb import (
     lookup,
     tell,
 )
+
+from vecwire.path.memory import mapped
 
 #: Addresses that a table holds unless told otherwise.
 USUAL_CAPACITY = 65536
@@ -80,7 +81,7 @@ class Table:
 
     Raises:
         ValueError: if an argument is out of range.
-        OSError: if there is no memory for so many addresses.
+        MemoryError: if there is no memory for so many addresses.
     """
 
     fdb: Fdb
@@ -112,7 +113,7 @@ class Table:
             PORTS * cython.sizeof(Place),
             buckets * cython.sizeof(uint32_t),
         ]
-        self._memory = mmap.mmap(-1, sum(sizes), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory = mapped(sum(sizes), f"{capacity} addresses")
         self._octets = self._memory
         fdb = cython.address(self.fdb)
         start: cython.pointer[uint8_t] = cython.address(self._octets[0])

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from vecwire.path.home cimport Home
+from vecwire.path.linux cimport epoll_event
 from vecwire.path.seat cimport Rota, Seat
 from vecwire.path.witness cimport Book, Ledger
 
@@ -30,14 +31,17 @@ cdef class Worker:
     cdef object _lost
     cdef int _run(self) except -1 nogil
     cdef int _timeout(self) noexcept nogil
-    cdef void _set_timer(self, uint64_t due) noexcept nogil
+    cdef bint _set_timer(self, uint64_t due) noexcept nogil
     cdef bint _in_debt(self, uint64_t key, uint32_t flags) noexcept nogil
     cdef void _put_off(self, uint64_t key, bint served) noexcept nogil
     cdef void _dispatch(self, uint64_t key, uint32_t flags) noexcept nogil
     cdef void _forward(self, Seat* seat) noexcept nogil
-    cdef void _watch(self, Seat* seat) noexcept nogil
+    cdef int _watch(self, Seat* seat) noexcept nogil
+    cdef int _look_at(self, int fd, bint new, epoll_event* event) noexcept nogil
+    cdef int _leave_alone(self, int fd) noexcept nogil
+    cdef void _begin_retries(self, Seat* seat) noexcept nogil
     cdef void _attend(self) noexcept nogil
     cdef void _see_to(self, Seat* seat) noexcept nogil
-    cdef void _tell(self, uint32_t index) noexcept
+    cdef bint _tell(self, uint32_t index) noexcept
     cdef int _take_messages(self) except -1
     cdef Seat* _seat(self, uint32_t index) except NULL

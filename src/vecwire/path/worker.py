@@ -17,7 +17,9 @@ brought the port back, it sends a message that says so. Idle, the worker sleeps 
 are delayed on purpose, a timer tells when the next one is due, to the nanosecond that the kernel gives.
 """
 
+import contextlib
 import errno as errnos
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -27,6 +29,7 @@ import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.posix.unistd import close
 from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.bridge import Bridge
 from cython.cimports.vecwire.path.channel import Channel
@@ -77,15 +80,22 @@ from cython.cimports.vecwire.path.seat import (
     weigh,
 )
 from cython.cimports.vecwire.path.witness import MOST_NAME, Book, Ledger, Witness
-from cython.cimports.vecwire.wire.counters import RX_SUPER
+from cython.cimports.vecwire.wire.counters import LOST, RX_SUPER
 
 from vecwire.wire.counters import NAMES
+
+logger = logging.getLogger("vecwire.worker")
 
 #: What the copies of frames are made for that ``Worker.mirror`` asks for.
 FOR_CAPTURE: int = CAPTURE
 FOR_MIRROR: int = MIRROR
 FOR_TRACE: int = TRACE
+EBADF = cython.declare(cython.int, errnos.EBADF)
+EEXIST = cython.declare(cython.int, errnos.EEXIST)
 ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)
+ENOENT = cython.declare(cython.int, errnos.ENOENT)
+# Times that a descriptor is taken out of the epoll set, where the kernel does not do so the first time.
+TRIES = cython.declare(cython.int, 8)
 # Milliseconds without anything to do after which the worker may run anywhere again.
 IDLE = cython.declare(cython.int, 100)
 MILLISECOND = cython.declare(uint64_t, 1_000_000)
@@ -99,6 +109,19 @@ TIMER = cython.declare(uint64_t, 0xFFFFFFFE)
 ROUNDS = cython.declare(uint32_t, 4)
 SECOND = cython.declare(uint64_t, 1_000_000_000)
 ONE = cython.declare(uint64_t, 1)
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def checked(result: cython.int) -> cython.int:
+    """What a call returned.
+
+    Raises:
+        OSError: if that says that it failed.
+    """
+    if result < 0:
+        raise OSError(errno, os.strerror(errno))
+    return result
 
 
 @cython.cclass
@@ -144,20 +167,14 @@ class Worker:
         self._batches = {}
         self._messages = deque()
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.epoll = epoll_create1(EPOLL_CLOEXEC)
-        if self.epoll < 0:
-            raise OSError(errno, os.strerror(errno))
+        self.epoll = checked(epoll_create1(EPOLL_CLOEXEC))
         event: epoll_event
         event.events = EPOLLIN
         event.data.u64 = MESSAGES
-        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.wake, cython.address(event)) < 0:
-            raise OSError(errno, os.strerror(errno))
-        self.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)
-        if self.timer < 0:
-            raise OSError(errno, os.strerror(errno))
+        checked(epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.wake, cython.address(event)))
+        self.timer = checked(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK))
         event.data.u64 = TIMER
-        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.timer, cython.address(event)) < 0:
-            raise OSError(errno, os.strerror(errno))
+        checked(epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.timer, cython.address(event)))
 
     def __dealloc__(self) -> None:
         index: uint32_t
@@ -165,11 +182,11 @@ class Worker:
             free(self.seats[index])
         free(self.seats)
         if self.epoll >= 0:
-            os.close(self.epoll)
+            close(self.epoll)
         if self.wake >= 0:
-            os.close(self.wake)
+            close(self.wake)
         if self.timer >= 0:
-            os.close(self.timer)
+            close(self.timer)
 
     # Who sits where: for messages, or while ``run`` is not running.
 
@@ -182,7 +199,8 @@ class Worker:
             shape: what such batches have in common: seats of one shape share one.
 
         Raises:
-            MemoryError: if there is no memory for it.
+            MemoryError: if there is no memory for it; nothing has changed then.
+            OSError: if the kernel does not watch its descriptors; nothing has changed then.
         """
         index: uint32_t = self._held.index(None) if None in self._held else len(self._held)
         if index == self.room:
@@ -197,9 +215,12 @@ class Worker:
             while self.room < room:
                 self.seats[self.room] = cython.NULL
                 self.room += 1
+        if index == len(self._held):
+            self._held.append(None)
         if shape not in self._batches:
             self._batches[shape] = batch()
         shared: Batch = self._batches[shape]
+        held: list[Any] = [channel, shared]
         seat = cython.cast(cython.pointer[Seat], calloc(1, cython.sizeof(Seat)))
         if seat == cython.NULL:
             raise MemoryError("no memory for a seat")
@@ -211,11 +232,12 @@ class Worker:
         seat.rota = cython.address(self.rota)
         seat.rx_watched = -1
         seat.tx_watched = -1
+        failed: cython.int = self._watch(seat)
+        if failed:
+            free(seat)
+            raise OSError(failed, os.strerror(failed))
         self.seats[index] = seat
-        if index == len(self._held):
-            self._held.append(None)
-        self._held[index] = [channel, shared]
-        self._watch(seat)
+        self._held[index] = held
         # It is on the rota from the beginning where it is lost, so that its owner is told.
         note(seat)
         return index
@@ -253,22 +275,28 @@ class Worker:
         self.seats[index] = cython.NULL
         free(gone)
         self._held[index] = None
-        self._batches = {
-            shape: batch
-            for shape, batch in self._batches.items()
-            if any(held is not None and held[1] is batch for held in self._held)
-        }
+        # A batch that nobody needs may stay until the next time.
+        with contextlib.suppress(MemoryError):
+            self._batches = {
+                shape: batch
+                for shape, batch in self._batches.items()
+                if any(held is not None and held[1] is batch for held in self._held)
+            }
 
     def _unwatch(self, index: uint32_t) -> None:
         """Takes a seat's descriptors out of the epoll set."""
-        event: epoll_event
         seat = self.seats[index]
-        if seat.rx_watched >= 0:
-            epoll_ctl(self.epoll, EPOLL_CTL_DEL, seat.rx_watched, cython.address(event))
-        if seat.tx_watched >= 0:
-            epoll_ctl(self.epoll, EPOLL_CTL_DEL, seat.tx_watched, cython.address(event))
-        seat.rx_watched = -1
-        seat.tx_watched = -1
+        for _ in range(TRIES):
+            seat.rx_watched = self._leave_alone(seat.rx_watched)
+            seat.tx_watched = self._leave_alone(seat.tx_watched)
+
+    def _leave_alone(self, fd: cython.int) -> cython.int:
+        """Takes a descriptor out of the epoll set; -1, or the descriptor where it is in there still."""
+        event: epoll_event
+        if fd < 0 or epoll_ctl(self.epoll, EPOLL_CTL_DEL, fd, cython.address(event)) == 0:
+            return -1
+        # One that is closed or not in the set is no concern of it any more.
+        return -1 if errno == EBADF or errno == ENOENT else fd
 
     def join(self, a: int, b: int) -> None:
         """Makes a cable: the frames of each of two seats go to the other.
@@ -291,9 +319,13 @@ class Worker:
         seat = self._seat(index)
         held: list[Any] = self._held[index]
         shared: Batch = held[1]
-        seat.number = bridge.add(seat, shared.slots.capacity)
-        seat.bridge = cython.address(bridge.plane)
         held.append(bridge)
+        try:
+            seat.number = bridge.add(seat, shared.slots.capacity)
+        except BaseException:
+            held.pop()
+            raise
+        seat.bridge = cython.address(bridge.plane)
         return seat.number
 
     def mirror(self, index: int, sink: int | None, purpose: int = FOR_CAPTURE) -> None:
@@ -368,7 +400,12 @@ class Worker:
         seat = self._seat(index)
         seat.ailing = False
         seat.fruitless = 0
-        self._watch(seat)
+        failed: cython.int = self._watch(seat)
+        if failed and not seat.endpoint.lost:
+            # What cannot be watched is of no use: its owner is told once more, and tries again later.
+            seat.endpoint.lost = failed
+            seat.endpoint.counters[LOST] += 1
+            note(seat)
 
     def _seat(self, index: uint32_t) -> cython.pointer[Seat]:
         if index >= self.room or self.seats[index] == cython.NULL:
@@ -380,12 +417,18 @@ class Worker:
     def post(self, message: Callable[[], object]) -> None:
         """Has the worker call ``message``, which raises nothing, between two rounds."""
         self._messages.append(message)
-        os.eventfd_write(self.wake, 1)
+        self.nudge()
 
     def stop(self) -> None:
         """Ends ``run`` soon, or the next one at once; may be called from any thread."""
         self.stopping = True
-        os.eventfd_write(self.wake, 1)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Has the worker look at what it was told; whoever waits for that does so again now and then."""
+        # A counter that is full (eventfd(2)) wakes it as well.
+        with contextlib.suppress(OSError):
+            os.eventfd_write(self.wake, 1)
 
     # The loop.
 
@@ -486,7 +529,7 @@ class Worker:
         due: uint64_t = 0
         seat = self.rota.first
         while seat != cython.NULL:
-            if seat.retries:
+            if seat.retries or (seat.endpoint.lost and not seat.ailing):
                 if not moment:
                     moment = now()
                 wait = (seat.retry_at - moment) // MILLISECOND + 1 if seat.retry_at > moment else 0
@@ -495,18 +538,21 @@ class Worker:
             if seat.impair.count and (not due or seat.impair.heap[0].due < due):
                 due = seat.impair.heap[0].due
             seat = seat.following
-        if due != self.due:
-            self._set_timer(due)
+        if due != self.due and not self._set_timer(due):
+            # Without the timer it is a matter of milliseconds.
+            timeout = 1 if timeout < 0 else min(timeout, 1)
         return timeout
 
-    def _set_timer(self, due: uint64_t) -> cython.void:
+    def _set_timer(self, due: uint64_t) -> cython.bint:
         """Has the timer tell of the next delayed frame, in nanoseconds of the monotonic clock; 0 for none."""
         times: itimerspec
         memset(cython.address(times), 0, cython.sizeof(itimerspec))
         times.it_value.tv_sec = due // SECOND
         times.it_value.tv_nsec = due % SECOND
-        timerfd_settime(self.timer, TFD_TIMER_ABSTIME, cython.address(times), cython.NULL)
+        if timerfd_settime(self.timer, TFD_TIMER_ABSTIME, cython.address(times), cython.NULL) < 0:
+            return False
         self.due = due
+        return True
 
     def _in_debt(self, key: uint64_t, flags: uint32_t) -> cython.bint:
         """Whether a port that is only readable has to let others come first."""
@@ -526,6 +572,12 @@ class Worker:
     def _dispatch(self, key: uint64_t, flags: uint32_t) -> cython.void:
         """Does what an event of a descriptor asks for."""
         seat = self.seats[key // ROLES]
+        if seat == cython.NULL:
+            return
+        if seat.endpoint.lost and seat.ailing:
+            # It could not be taken out of the set.
+            self._watch(seat)
+            return
         if flags & EPOLLOUT or key % ROLES == TX:
             drain(seat.endpoint, seat.hold)
         if key % ROLES == RX and flags & (EPOLLIN | EPOLLERR | EPOLLHUP):
@@ -576,49 +628,79 @@ class Worker:
             release(seat.impair, seat.endpoint, seat.hold, now(), ROUNDS)
         if seat.retries:
             retry(seat)
-        if seat.endpoint.lost and not seat.ailing:
+        if seat.endpoint.lost and not seat.ailing and seat.retry_at <= now():
             seat.ailing = True
             drain(seat.endpoint, seat.hold)
             # Out of the epoll set before anybody closes the descriptors.
             self._watch(seat)
             with cython.gil:
-                self._tell(seat.index)
-        if seat.hold.count == 0 or seat.endpoint.blocked != ENOBUFS:
+                if not self._tell(seat.index):
+                    seat.ailing = False
+                    seat.retry_at = now() + SECOND
+        if seat.hold.count == 0:
+            seat.unheard = False
+        if seat.hold.count == 0 or (seat.endpoint.blocked != ENOBUFS and not seat.unheard):
             seat.retries = False
         elif not seat.retries:
-            seat.retries = True
-            seat.retry_delay = 1
-            seat.stuck_since = now()
-            seat.retry_at = seat.stuck_since + MILLISECOND
-        if (seat.hold.count != 0 and not seat.retries) != seat.waits_for_room:
-            self._watch(seat)
+            self._begin_retries(seat)
+        if (seat.hold.count != 0 and not seat.retries) != seat.waits_for_room and self._watch(seat):
+            # There will be no word of room: it is tried by time.
+            seat.unheard = True
+            self._begin_retries(seat)
 
-    def _tell(self, index: uint32_t) -> None:
-        """Tells the owner of a port that it is lost."""
-        self._lost(index)
+    def _begin_retries(self, seat: cython.pointer[Seat]) -> cython.void:
+        """Has what is held tried again by time."""
+        seat.retries = True
+        seat.retry_delay = 1
+        seat.stuck_since = now()
+        seat.retry_at = seat.stuck_since + MILLISECOND
 
-    def _watch(self, seat: cython.pointer[Seat]) -> cython.void:
-        """Brings the epoll set in line with a seat's descriptors and with what it waits for."""
+    def _tell(self, index: uint32_t) -> cython.bint:
+        """Tells the owner of a port that it is lost; False where that could not be, and is to be again."""
+        try:
+            self._lost(index)
+        except Exception:
+            logger.exception("a lost port has nobody who looks after it for now")
+            return False
+        return True
+
+    def _watch(self, seat: cython.pointer[Seat]) -> cython.int:
+        """Brings the epoll set in line with a seat's descriptors and with what it waits for.
+
+        Returns:
+            0, or the errno with which the kernel refused to watch.
+        """
+        failed: cython.int = 0
         event: epoll_event
         memset(cython.address(event), 0, cython.sizeof(epoll_event))
         rx: cython.int = -1 if seat.endpoint.lost else seat.endpoint.rx_fd
         tx: cython.int = -1 if seat.endpoint.lost else seat.endpoint.tx_fd
         seat.waits_for_room = seat.hold.count != 0 and not seat.retries and tx >= 0
         if seat.rx_watched >= 0 and seat.rx_watched != rx:
-            epoll_ctl(self.epoll, EPOLL_CTL_DEL, seat.rx_watched, cython.address(event))
-            seat.rx_watched = -1
+            seat.rx_watched = self._leave_alone(seat.rx_watched)
         if seat.tx_watched >= 0 and (seat.tx_watched != tx or not seat.waits_for_room or tx == rx):
-            epoll_ctl(self.epoll, EPOLL_CTL_DEL, seat.tx_watched, cython.address(event))
-            seat.tx_watched = -1
+            seat.tx_watched = self._leave_alone(seat.tx_watched)
         if rx >= 0:
             event.events = EPOLLIN | (EPOLLOUT if seat.waits_for_room and tx == rx else 0)
             event.data.u64 = seat.index * ROLES + RX
-            epoll_ctl(
-                self.epoll, EPOLL_CTL_ADD if seat.rx_watched < 0 else EPOLL_CTL_MOD, rx, cython.address(event)
-            )
-            seat.rx_watched = rx
-        if tx >= 0 and tx != rx and seat.waits_for_room and seat.tx_watched < 0:
+            failed = self._look_at(rx, seat.rx_watched != rx, cython.address(event))
+            if not failed:
+                seat.rx_watched = rx
+        if tx >= 0 and tx != rx and seat.waits_for_room and not failed:
             event.events = EPOLLOUT
             event.data.u64 = seat.index * ROLES + TX
-            epoll_ctl(self.epoll, EPOLL_CTL_ADD, tx, cython.address(event))
-            seat.tx_watched = tx
+            failed = self._look_at(tx, seat.tx_watched != tx, cython.address(event))
+            if not failed:
+                seat.tx_watched = tx
+        if failed:
+            seat.waits_for_room = False
+        return failed
+
+    def _look_at(self, fd: cython.int, new: cython.bint, event: cython.pointer[epoll_event]) -> cython.int:
+        """Has the epoll set tell of a descriptor; 0, or the errno."""
+        if epoll_ctl(self.epoll, EPOLL_CTL_ADD if new else EPOLL_CTL_MOD, fd, event) == 0:
+            return 0
+        # One that could not be taken out before is in there still.
+        if new and errno == EEXIST and epoll_ctl(self.epoll, EPOLL_CTL_MOD, fd, event) == 0:
+            return 0
+        return errno

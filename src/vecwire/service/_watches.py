@@ -29,22 +29,24 @@ class Watches:
             engine: moves its frames.
 
         Raises:
-            PortError: if the port or the one that gets its copies has another use.
+            PortError: if the port or the one that gets its copies has another use; it is not watched then.
         """
-        if wanted.mirror is not None:
-            mirror = self._mirrors.get(wanted.mirror)
-            if mirror is None:
-                mirror = Mirror(ports[wanted.mirror], engine=engine).start()
-                self._mirrors[wanted.mirror] = mirror
-            mirror.add(ports[name])
-            self._sinks[name] = wanted.mirror
-        if wanted.trace:
-            self._traces[name] = Trace(ports[name], engine=engine, name=name).start()
+        try:
+            if wanted.mirror is not None:
+                self._sinks[name] = wanted.mirror
+                if wanted.mirror not in self._mirrors:
+                    self._mirrors[wanted.mirror] = Mirror(ports[wanted.mirror], engine=engine)
+                self._mirrors[wanted.mirror].start().add(ports[name])
+            if wanted.trace:
+                self._traces[name] = Trace(ports[name], engine=engine, name=name).start()
+        except BaseException:
+            self.end(name, ports[name])
+            raise
 
     def end(self, name: str, port: TransportPort) -> None:
         """Ends to watch a port; the one that got its copies is free once nobody's go there any more."""
         sink = self._sinks.pop(name, None)
-        if sink is not None:
+        if sink in self._mirrors:
             self._mirrors[sink].remove(port)
             if sink not in self._sinks.values():
                 self._mirrors.pop(sink).stop()

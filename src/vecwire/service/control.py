@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vecwire.errors import PortError
+from vecwire.errors import SCARCE, PortError
 from vecwire.service.dispatch import Answer, Dispatcher
 from vecwire.service.jsonrpc import LONGEST_LINE, Code, Lines, RpcError, error_text
 from vecwire.service.state import Controlled
@@ -83,8 +83,13 @@ class Control:
         """
         if self._listener is not None:
             return
-        self._listener = listen(self.path, self._owner)
-        found = self.path.stat()
+        listener = listen(self.path, self._owner)
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            listener.close()
+            raise PortError(f"the control socket is not at {self.path}", errno=error.errno) from error
+        self._listener = listener
         self._identity = found.st_dev, found.st_ino
         self._accepting = asyncio.create_task(self._accept(self._listener), name="control")
         logger.info("%s: listening", self.path)
@@ -132,19 +137,26 @@ class Control:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            peer = None
             try:
                 peer, _ = await loop.sock_accept(listener)
-            except OSError as error:
-                logger.warning("%s: no client can be taken: %s", self.path, error.strerror)
+                self._begin(peer)
+            except (OSError, MemoryError) as error:
+                # Whoever comes later is to find somebody.
+                if peer is not None:
+                    peer.close()
+                logger.warning("%s: no client can be taken: %s", self.path, error)
                 await asyncio.sleep(_PAUSE)
-                continue
-            if why := self._refusal(peer):
-                _turn_away(peer, why)
-                continue
-            client = _Client(peer, self._dispatcher, self._patience)
-            task = asyncio.create_task(client.run(), name="control client")
-            self._clients[task] = client
-            task.add_done_callback(self._clients.pop)
+
+    def _begin(self, peer: socket.socket) -> None:
+        """Serves a client, or says why not."""
+        if why := self._refusal(peer):
+            _turn_away(peer, why)
+            return
+        client = _Client(peer, self._dispatcher, self._patience)
+        task = asyncio.create_task(client.run(), name="control client")
+        self._clients[task] = client
+        task.add_done_callback(self._clients.pop)
 
     def _refusal(self, peer: socket.socket) -> str:
         """Returns why a client is not served; empty where it is."""
@@ -275,7 +287,9 @@ def listen(path: Path, owner: int | None = None) -> socket.socket:
         if error.errno is None:  # Python's own: the path is longer than the kernel's sockaddr_un
             message += f": {error}"
         raise PortError(
-            message, errno=error.errno, remedy="make its directory, or name another path as control"
+            message,
+            errno=error.errno,
+            remedy=SCARCE.get(error.errno or 0, "make its directory, or name another path as control"),
         ) from error
     return listener
 

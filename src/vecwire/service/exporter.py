@@ -21,7 +21,8 @@ from typing import Any, ClassVar, Self
 
 from prometheus_client.exposition import choose_encoder
 
-from vecwire.errors import PortError, SpecError
+from vecwire.errors import SCARCE, PortError, SpecError
+from vecwire.path.threads import start
 from vecwire.service.metrics import registry_of
 from vecwire.service.state import Controlled
 
@@ -215,7 +216,10 @@ class Exporter:
             raise PortError(
                 f"cannot serve metrics at {address}",
                 errno=error.errno,
-                remedy="end what listens there (ss -ltnp), or choose another ADDR:PORT of this host",
+                remedy=SCARCE.get(
+                    error.errno or 0,
+                    "end what listens there (ss -ltnp), or choose another ADDR:PORT of this host",
+                ),
             ) from error
 
     @property
@@ -227,10 +231,11 @@ class Exporter:
         """Begins to answer."""
         if self._thread is None:
             # The server is woken when it is to end: it need not look again and again.
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._server.serve_forever, kwargs={"poll_interval": None}, name=NAME
             )
-            self._thread.start()
+            start(thread)
+            self._thread = thread
         return self
 
     def stop(self) -> None:

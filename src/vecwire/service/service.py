@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vecwire.engine import Engine
-from vecwire.errors import PortError, VecwireError
+from vecwire.errors import PortError
 from vecwire.keeper import Keeper
 from vecwire.service import _drops, edit
+from vecwire.service._joining import FAILURES, Joining, Standing, as_named
 from vecwire.service._watches import Watches
-from vecwire.service.config import Config, horizons, load, memberships
+from vecwire.service.config import Config, horizons, load
 from vecwire.service.plan import Plan, difference
 from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
 from vecwire.spec.text import nearest
-from vecwire.switch import Cable, Membership, Switch
+from vecwire.switch import Cable, Switch
 from vecwire.transports import TransportPort, open_port
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ class Service:
                 everything as it was, and one that changed keeps its old spec; where that is refused by now
                 too, it is taken out, and opened by the next reload that can.
             SpecError: if a filter expression is wrong; and so it is with that port.
-            PortError: if there is no filter in a port's file; and so it is with that port.
+            PortError: if there is no filter in a port's file; and so it is with that port. If there is no
+                memory, no descriptor or no thread for what begins: that is left out, and begun by the next
+                reload that can; what is left out is in the log.
         """
         with self._change:
             plan = difference(self._config, config)
@@ -142,12 +145,16 @@ class Service:
             config, refused = self._open_changed(plan, config, opened)
             self._ports = {name: opened.get(name) or self._ports[name] for name in config.ports}
             self._horizons = horizons(config, self._horizons)
-            done = _without_refused(plan, config)
-            self._join(done, config)
-            self._treat(done, config)
-            self._config = config
-        if refused is not None:
-            raise refused
+            standing = Standing(
+                self._ports, self._cables, self._switches, self._homes, self._engines, self._watches
+            )
+            joining = Joining(standing, self._config, config, self._horizons)
+            joining.run(_without_refused(plan, config))
+            self._config = config = joining.config
+            self._switches = {name: self._switches[name] for name in config.switches}
+            self._cables = {name: self._cables[name] for name in config.cables}
+        if refused := refused or joining.refused:
+            raise as_named(refused)
         return plan
 
     @staticmethod
@@ -166,15 +173,15 @@ class Service:
 
     def _open_changed(
         self, plan: Plan, config: Config, opened: dict[str, TransportPort]
-    ) -> tuple[Config, VecwireError | None]:
+    ) -> tuple[Config, BaseException | None]:
         """Opens the ports whose specs changed, after the old ones: both may want the same name."""
-        refused: VecwireError | None = None
+        refused: BaseException | None = None
         for name in plan.open:
             if name in opened:
                 continue
             try:
                 opened[name] = open_port(config.port(name).parsed, patient=True)
-            except VecwireError as error:
+            except FAILURES as error:
                 logger.warning("%s: is to keep its old spec: %s", name, error)
                 refused = error
                 config = self._open_old(name, config, opened)
@@ -185,53 +192,10 @@ class Service:
         old = config.port(name).model_copy(update={"spec": self._config.port(name).spec})
         try:
             opened[name] = open_port(old.parsed, patient=True)
-        except VecwireError as error:
+        except FAILURES as error:
             logger.error("%s: is taken out: %s", name, error)  # noqa: TRY400 # the error explains itself
             return edit.without_port(config, name)
         return config.model_copy(update={"ports": {**config.ports, name: old}})
-
-    def _join(self, plan: Plan, config: Config) -> None:
-        """Does the second half of a plan: what begins, and what goes on otherwise."""
-        for name in plan.make_switches:
-            wanted = config.switches[name]
-            engine = self._engines[self._settle(f"switch {name}")]
-            self._switches[name] = Switch(age=wanted.age, addresses=wanted.addresses, engine=engine).start()
-        for change in plan.change_switches:
-            switch = self._switches[change.name]
-            switch.age = change.age
-            if switch.capacity != change.addresses:
-                switch.capacity = change.addresses
-        members = {
-            name: Membership(**given)  # type: ignore[arg-type]  # what memberships promises
-            for name, given in memberships(config, self._horizons).items()
-        }
-        for seat in plan.join:
-            self._switches[seat.switch].add(self._ports[seat.port], members[seat.port])
-        for name, switch in self._switches.items():
-            for port in config.switches[name].ports:
-                if port in plan.change:
-                    switch.change(self._ports[port], members[port])
-        for name in plan.start_cables:
-            first, second = (self._ports[end] for end in config.cables[name])
-            engine = self._engines[self._settle(f"cable {name}")]
-            self._cables[name] = Cable(first, second, engine=engine).start()
-        self._switches = {name: self._switches[name] for name in config.switches}
-        self._cables = {name: self._cables[name] for name in config.cables}
-
-    def _treat(self, plan: Plan, config: Config) -> None:
-        """Does what is to be done to the frames of ports, and has those watched that are to be."""
-        for name in plan.impair:
-            self._ports[name].impair(config.port(name).parsed.impairment)
-        for name in plan.watch:
-            joined = config.joined(name)
-            if joined is not None:
-                self._watches.begin(name, config.port(name), self._ports, self._engines[self._homes[joined]])
-
-    def _settle(self, what: str) -> int:
-        """Chooses the worker for a cable or a switch: the one with the fewest so far."""
-        homes = list(self._homes.values())
-        self._homes[what] = min(range(len(self._engines)), key=homes.count)
-        return self._homes[what]
 
     @property
     def ports(self) -> Mapping[str, TransportPort]:

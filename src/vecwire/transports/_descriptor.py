@@ -1,5 +1,6 @@
 """One owner for each descriptor: closed once, on every path, and never used after that."""
 
+import contextlib
 import os
 from contextlib import ExitStack
 from types import TracebackType
@@ -48,10 +49,15 @@ class Descriptor:
         return fd
 
     def close(self) -> None:
-        """Closes it, once."""
+        """Closes it, once.
+
+        What close(2) may answer of these descriptors is of no use to anybody: whatever it says, Linux has
+        given the number free, and nothing that was sent is taken back.
+        """
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vecwire.transports import _libc
+from vecwire.path.threads import no_thread
 from vecwire.transports._descriptor import Descriptor
 from vecwire.transports._refusal import refusal
 
@@ -60,4 +61,8 @@ def inside(netns: str | None, do: Callable[[], T]) -> T:
         return do()
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="vecwire-netns") as pool:
-        return pool.submit(there).result()
+        try:
+            done = pool.submit(there)
+        except RuntimeError as error:
+            raise no_thread("vecwire-netns") from error
+        return done.result()

@@ -6,6 +6,7 @@ A server takes the next client. A packet socket whose interface only went down i
 revives with the interface. Everything else is opened anew, from the same spec, until that succeeds.
 """
 
+import contextlib
 import errno
 import logging
 import os
@@ -23,10 +24,11 @@ from vecwire.path.channel import Channel, in_use
 from vecwire.port import PortInfo, PortStats
 from vecwire.spec import HybridSpec, Impairment, L2tpv3Spec, RawSpec, Spec, parse, place_of
 from vecwire.transports import _netns, bess
+from vecwire.transports._descriptor import Descriptor
 from vecwire.transports._filters import wanted
 from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
 from vecwire.transports._packet import interface_index
-from vecwire.transports._refusal import refusal
+from vecwire.transports._refusal import refusals
 from vecwire.transports._sockets import enable_timestamps
 from vecwire.transports._table import OPENERS
 from vecwire.transports._timer import Timer
@@ -62,6 +64,7 @@ class TransportPort:
         self._timer: Timer | None = None
         self._timed = False
         self._retry_at = 0.0
+        self._left_waiting = False
         self._trouble: str | None = None
         self._changed = time.monotonic()
         #: Calls a function while nobody moves the port's frames, where an engine has claimed it.
@@ -87,23 +90,26 @@ class TransportPort:
 
     def _open(self) -> Opened:
         opener = OPENERS[type(self.spec)]
-        try:
+        # Some steps have no special word by their openers, such as a socket option.
+        with refusals(f"open {self.spec}", self.spec.transport):
             return _netns.inside(self.spec.netns, lambda: opener(self.spec))
-        except VecwireError:
-            raise
-        except OSError as error:
-            # A step that openers have no special word for, such as a socket option.
-            raise refusal(error, f"open {self.spec}", self.spec.transport) from error
 
     def _attach(self) -> None:
         """Gives the channel the descriptors that there are now."""
+        with refusals(f"open {self.spec}", self.spec.transport):
+            self._attach_opened()
+
+    def _attach_opened(self) -> None:
         opened = self._opened
         opened.want(self._program)
         if opened.rx is None or opened.tx is None:
             self.channel.detach(-1 if opened.listener is None else opened.listener.fileno())
+            self._arm()
         else:
             if self.spec.timestamps:
                 enable_timestamps(opened)
+            # What may fail comes first: from ``attach`` on, frames move.
+            self._arm()
             self.channel.attach(
                 opened.rx.fileno(),
                 opened.tx.fileno(),
@@ -119,7 +125,6 @@ class TransportPort:
                 segment_limit=opened.segment_limit,
                 stamps=opened.stamps,
             )
-        self._arm()
 
     def recover(self) -> bool:
         """Tries once to bring a lost port back; whether it is.
@@ -134,9 +139,9 @@ class TransportPort:
         try:
             back = self._recover()
             self._trouble = None
-        except VecwireError as error:
+        except (VecwireError, OSError, MemoryError) as error:
             logger.debug("%s: not back yet: %s", self.spec, error)
-            self._trouble = str(error)
+            self._trouble = str(error) or type(error).__name__
             back = False
         finally:
             self.channel.let_go()
@@ -153,7 +158,7 @@ class TransportPort:
                 logger.info("%s: the client has gone; waiting for the next one", self.spec)
                 opened.drop_peer()
                 self._attach()
-            if bess.accept(opened.listener, opened):
+            if self._accept(opened.listener):
                 self._attach()
                 return True
             return False
@@ -170,6 +175,18 @@ class TransportPort:
         self._attach()
         # A server that is there has no client yet.
         return not self.channel.lost
+
+    def _accept(self, listener: Descriptor) -> bool:
+        """Takes the next client, if one is waiting; one that cannot be taken is left alone for a while."""
+        before, self._left_waiting = self._left_waiting, True
+        try:
+            taken = bess.accept(listener, self._opened)
+            self._left_waiting = False
+        finally:
+            if self._left_waiting != before:
+                # Its knocking at the door must not wake users again and again.
+                self._arm()
+        return taken
 
     def _interface_is_the_same(self) -> bool:
         ifname, ifindex = self._opened.ifname, self._opened.ifindex
@@ -188,7 +205,7 @@ class TransportPort:
             self._timer.clear()
         if self.channel.lost and self.channel.user is None:
             moment = time.monotonic()
-            if moment >= self._retry_at or self.channel.wake_fd >= 0:
+            if moment >= self._retry_at or (self.channel.wake_fd >= 0 and not self._left_waiting):
                 self._retry_at = moment + RETRY_SECONDS
                 self.recover()
 
@@ -352,7 +369,7 @@ class TransportPort:
         opened = self._opened
         lost = bool(self.channel.lost)
         if lost:
-            if opened.listener is not None:
+            if opened.listener is not None and not self._left_waiting:
                 watch.register(opened.listener, select.POLLIN)
             else:
                 seconds = RETRY_SECONDS if seconds is None else min(seconds, RETRY_SECONDS)
@@ -360,7 +377,8 @@ class TransportPort:
             watch.register(opened.tx, select.POLLOUT)
         elif opened.rx is not None:
             watch.register(opened.rx, select.POLLIN)
-        ready = watch.poll(None if seconds is None else seconds * 1000)
+        with refusals(f"wait for {self.spec}"):
+            ready = watch.poll(None if seconds is None else seconds * 1000)
         return bool(ready) and not lost
 
     def fileno(self) -> int:
@@ -368,14 +386,23 @@ class TransportPort:
 
         Raises:
             ClosedError: if the port is closed.
+            PortError: if the kernel gives none.
         """
         self._alive()
-        if self._poll_set is None or self._timer is None:
-            self._timer = Timer()
-            self._poll_set = select.epoll()
-            self._poll_set.register(self._timer, select.EPOLLIN)
-            self._arm()
+        if self._poll_set is None:
+            with refusals(f"watch {self.spec}"), contextlib.ExitStack() as made:
+                timer = made.enter_context(Timer())
+                poll_set = made.enter_context(select.epoll())
+                poll_set.register(timer, select.EPOLLIN)
+                self._timer, self._poll_set = timer, poll_set
+                made.push(self._unwatch)
+                self._arm()
+                made.pop_all()
         return self._poll_set.fileno()
+
+    def _unwatch(self, *_: object) -> None:
+        """Forgets a descriptor for users that could not be made whole."""
+        self._timer = self._poll_set = None
 
     def _follow_late(self) -> None:
         """Has the port's own descriptor be readable when a frame that is delayed is due."""
@@ -384,8 +411,10 @@ class TransportPort:
             return
         if self.channel.late or self._timed:
             due = self._until_due(None)
-            self._timer.arm(0 if due is None else max(due, 1e-6))
-            self._timed = due is not None
+            # Where that is refused, the next call tries again.
+            with contextlib.suppress(OSError):
+                self._timer.arm(0 if due is None else max(due, 1e-6))
+                self._timed = due is not None
 
     def _arm(self) -> None:
         """Has the port's own descriptor follow those that it receives from now."""
@@ -393,10 +422,11 @@ class TransportPort:
             return
         opened = self._opened
         # With nothing to look at, it is the time that says when to try again.
-        self._timer.arm(RETRY_SECONDS if opened.rx is None and opened.listener is None else 0)
+        blind = opened.rx is None and (opened.listener is None or self._left_waiting)
+        self._timer.arm(RETRY_SECONDS if blind else 0)
         # With a client there, the next one waits until it has gone.
         for source, events in (
-            (opened.listener, 0 if opened.rx is not None else select.EPOLLIN),
+            (opened.listener, 0 if opened.rx is not None or self._left_waiting else select.EPOLLIN),
             (opened.rx, select.EPOLLIN),
         ):
             if source is None:
@@ -488,7 +518,8 @@ class TransportPort:
         self.channel.forget()
         self.channel.detach()
         if self._poll_set is not None:
-            self._poll_set.close()
+            with contextlib.suppress(OSError):  # closed all the same (close(2))
+                self._poll_set.close()
         if self._timer is not None:
             self._timer.close()
         self._opened.close()

@@ -1,8 +1,10 @@
 """What the kernel's refusals to open a transport mean, and what to do about each: one table."""
 
+import contextlib
 import errno
+from collections.abc import Iterator
 
-from vecwire.errors import PortError, UnsupportedError
+from vecwire.errors import PortError, UnsupportedError, VecwireError
 
 PRIVILEGES = "run as root, or in a user namespace of your own: unshare --user --map-root-user --net"
 IN_CONTAINER = "run as root; in a container, let its seccomp profile allow unshare(2)"
@@ -78,7 +80,6 @@ WITHOUT: dict[str, str] = {
 }
 #: The remedies for what is the world's fault, not this user's or host's.
 WORLD: dict[int, str] = {
-    errno.EMFILE: "this process may open no more descriptors: raise its limit with ulimit -n",
     errno.EADDRINUSE: "something else has that address: choose another port or path, or end it",
     errno.EADDRNOTAVAIL: "src must be an address of this host, in the namespace of netns=: ip address",
     errno.EBUSY: "another process has it open: end it, or choose another name",
@@ -103,6 +104,17 @@ def refusal(error: OSError, doing: str, what: str, *, remedy: str = "") -> PortE
     if number in REMEDIES.get(what, {}):
         return UnsupportedError(f"cannot {doing}", errno=number, remedy=remedy or REMEDIES[what][number])
     return PortError(f"cannot {doing}", errno=number or None, remedy=remedy or WORLD.get(number, ""))
+
+
+@contextlib.contextmanager
+def refusals(doing: str, what: str = "") -> Iterator[None]:
+    """Has whatever the kernel refuses inside be raised as ``refusal`` tells it, where it is not told better."""
+    try:
+        yield
+    except VecwireError:
+        raise
+    except OSError as error:
+        raise refusal(error, doing, what) from error
 
 
 def missing_interface(ifname: str) -> PortError:

@@ -1,8 +1,8 @@
 """What all transports over sockets share: buffers sized for bursts of super-frames, and times of arrival."""
 
-import os
 import socket
 
+from vecwire import bpf
 from vecwire.transports._opened import Opened
 
 SO_SNDBUFFORCE = 32
@@ -35,10 +35,10 @@ def enable_timestamps(opened: Opened) -> None:
     if opened.rx is None:
         return
     if not opened.rx_tun:
-        with socket.socket(fileno=os.dup(opened.rx.fileno())) as receiver:
-            try:
+        try:
+            with bpf.as_socket(opened.rx.fileno()) as receiver:
                 receiver.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            except OSError as error:
-                opened.refuse("timestamps", error)
-                return
+        except OSError as error:
+            opened.refuse("timestamps", error)
+            return
     opened.stamps = True

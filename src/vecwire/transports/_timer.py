@@ -31,5 +31,6 @@ class Timer(Descriptor):
 
     def clear(self) -> None:
         """Makes it unreadable until the next time."""
-        with contextlib.suppress(BlockingIOError):
+        # One that cannot be read stays readable, and is read again.
+        with contextlib.suppress(OSError):
             os.read(self.fileno(), 8)

@@ -26,6 +26,7 @@ namespace of /proc/PID/ns. For those, and for whatever the kernel refuses to tel
 time as well; an event is the reason to begin again with the shortest delay.
 """
 
+import contextlib
 import functools
 import logging
 import operator
@@ -36,7 +37,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 from vecwire.errors import ClosedError, UnsupportedError
 from vecwire.spec import BessSpec, Spec
@@ -53,6 +54,21 @@ logger = logging.getLogger("vecwire.watch")
 REST_SECONDS = 0.02
 MOUNTS = "/proc/self/mountinfo"
 NAMESPACE = "/proc/self/ns/net"
+
+
+class _Source(Protocol):
+    """What tells that something happened."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        ...
+
+    def close(self) -> None:
+        """Gives it back."""
+        ...
+
+
+S = TypeVar("S", bound=_Source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +185,13 @@ class Watch:
         self._untold: set[str] = set()
         # Every namespace is on this one file system, whatever path leads to it (namespaces(7)).
         self._nsfs = Path(NAMESPACE).stat().st_dev
-        self._timer = Timer()
-        self._sources = select.epoll()
-        self._poll_set = select.epoll()
-        self._poll_set.register(self._sources, select.EPOLLIN)
-        self._poll_set.register(self._timer, select.EPOLLIN)
+        with contextlib.ExitStack() as made:
+            self._timer = made.enter_context(Timer())
+            self._sources = made.enter_context(select.epoll())
+            self._poll_set = made.enter_context(select.epoll())
+            self._poll_set.register(self._sources, select.EPOLLIN)
+            self._poll_set.register(self._timer, select.EPOLLIN)
+            made.pop_all()
 
     def _alive(self) -> None:
         if self._closed:
@@ -297,23 +315,23 @@ class Watch:
             return
         try:
             if place.listener is None:
-                place.listener = _netns.inside(None if place.path is None else str(place.path), Listener)
-                self._sources.register(place.listener, select.EPOLLIN)
+                path = None if place.path is None else str(place.path)
+                place.listener = self._followed(_netns.inside(path, Listener), select.EPOLLIN)
             place.listener.listen(groups)
         except (OSError, UnsupportedError) as error:
+            if place.listener is not None:
+                self._close_listener(place)
             self._without(f"the network namespace {place.path or 'of this process'}", error)
 
     def _close_listener(self, place: _Place) -> None:
         if place.listener is not None:
-            self._sources.unregister(place.listener)
-            place.listener.close()
+            self._end(place.listener)
             place.listener = None
 
     def _watch_path(self, path: Path) -> None:
         try:
             if self._paths is None:
-                self._paths = Paths()
-                self._sources.register(self._paths, select.EPOLLIN)
+                self._paths = self._followed(Paths(), select.EPOLLIN)
         except OSError as error:
             self._without("paths", error)
         else:
@@ -323,11 +341,29 @@ class Watch:
         if self._mounts is not None:
             return
         try:
-            self._mounts = Descriptor(os.open(MOUNTS, os.O_RDONLY | os.O_CLOEXEC), "table of mounts")
+            mounts = Descriptor(os.open(MOUNTS, os.O_RDONLY | os.O_CLOEXEC), "table of mounts")
+            self._mounts = self._followed(mounts, select.EPOLLPRI)
         except OSError as error:
             self._without("what is mounted", error)
-        else:
-            self._sources.register(self._mounts, select.EPOLLPRI)
+
+    def _followed(self, source: S, events: int) -> S:
+        """Has a source be heard, and gives it back.
+
+        Raises:
+            OSError: if the kernel refuses; the source is closed then.
+        """
+        try:
+            self._sources.register(source, events)
+        except OSError:
+            source.close()
+            raise
+        return source
+
+    def _end(self, source: "_Source") -> None:
+        """Closes a source."""
+        for end in (lambda: self._sources.unregister(source), source.close):
+            with contextlib.suppress(OSError):  # closed all the same (close(2)), and then in no set any more
+                end()
 
     def _without(self, what: str, error: Exception) -> None:
         """Says once that there will be no news of something."""
@@ -343,12 +379,10 @@ class Watch:
                 if path not in wanted:
                     self._paths.remove(path)
             if not wanted:
-                self._sources.unregister(self._paths)
-                self._paths.close()
+                self._end(self._paths)
                 self._paths = None
         if self._mounts is not None and not any(path is not None for path in self._places):
-            self._sources.unregister(self._mounts)
-            self._mounts.close()
+            self._end(self._mounts)
             self._mounts = None
 
     def close(self) -> None:
@@ -358,9 +392,9 @@ class Watch:
         for key in [key for key, _ in self._interests()]:
             self.remove(key)
         self._closed = True
-        self._poll_set.close()
-        self._sources.close()
-        self._timer.close()
+        for each in (self._poll_set, self._sources, self._timer):
+            with contextlib.suppress(OSError):  # closed all the same (close(2))
+                each.close()
 
     def __enter__(self) -> Self:
         return self

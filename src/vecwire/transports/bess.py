@@ -12,6 +12,7 @@ import stat
 from functools import partial
 from pathlib import Path
 
+from vecwire import bpf
 from vecwire.spec import BessSpec
 from vecwire.transports._descriptor import Descriptor, Opening
 from vecwire.transports._opened import Opened
@@ -60,7 +61,7 @@ def accept(listener: Descriptor, opened: Opened) -> bool:
         PortError: if there are no descriptors left.
     """
     try:
-        with socket.socket(fileno=os.dup(listener.fileno())) as server:
+        with bpf.as_socket(listener.fileno()) as server:
             client, _ = server.accept()
     except (BlockingIOError, ConnectionError):
         return False
@@ -103,7 +104,12 @@ def _bind(made: Opening, unbound: socket.socket, path: str, option: str, opened:
     except OSError as error:
         raise refusal(error, f"bind to {option}={path}", WHAT) from error
     if not path.startswith("@"):
-        undo = partial(_unlink, path, Path(path).stat().st_ino)
+        try:
+            undo = partial(_unlink, path, Path(path).stat().st_ino)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
+            raise refusal(error, f"bind to {option}={path}", WHAT) from error
         made.callback(undo)
         opened.cleanup.append(undo)
 
