@@ -40,6 +40,7 @@ PEERS = {
     "linux.uml": "user-mode-linux",
     "qemu-system-x86_64": "qemu-system-x86",
     "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
 }
 
 
