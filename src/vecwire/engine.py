@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
 
+from vecwire.confine import Seccomp, confine
 from vecwire.errors import ClosedError, PortError
 from vecwire.keeper import Keeper
 from vecwire.path.batch import Batch
@@ -37,6 +38,8 @@ class Engine:
         cpu: the processor to stay on; None leaves that to the kernel.
         name: the thread's name.
         keeper: brings lost ports back; by default the engine has its own.
+        confine: gives up its thread's capabilities, and holds it to the system calls that moving frames
+            takes; None leaves it what the thread that starts it has. See ``vecwire.confine``.
 
     Raises:
         ValueError: if ``poll`` is negative.
@@ -49,16 +52,19 @@ class Engine:
         cpu: int | None = None,
         name: str = "vecwire-worker",
         keeper: Keeper | None = None,
+        confine: Seccomp | None = None,
     ) -> None:
         if poll < 0:
             raise ValueError(f"poll is a number of microseconds, not {poll}")
         self._worker = Worker(poll)
         self._cpu = cpu
+        self._confine = confine
         self._name = name
         self._keeper = Keeper() if keeper is None else keeper
         self._own_keeper = keeper is None
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
+        self._quiet_for = 0
         self._seats: dict[TransportPort, int] = {}
         self._ports: dict[int, TransportPort] = {}
         self._captures: dict[int, _Capture] = {}
@@ -67,6 +73,11 @@ class Engine:
     def running(self) -> bool:
         """Whether frames flow."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread that moves frames, for its clock and its number; None where none does."""
+        return self._thread
 
     @property
     def wakeups(self) -> int:
@@ -84,9 +95,12 @@ class Engine:
 
         Raises:
             OSError: if its thread may not stay on the processor that was asked for.
+            UnsupportedError: if its system calls must be filtered, and this host cannot.
         """
         with self._lock:
             if self._thread is None:
+                # What the worker starts would have no more rights than it has, and no more system calls.
+                self._keeper.start()
                 begun: Future[None] = Future()
                 self._thread = threading.Thread(target=self._run, args=(begun,), name=self._name, daemon=True)
                 self._thread.start()
@@ -95,6 +109,8 @@ class Engine:
                 except BaseException:
                     self._thread.join()
                     self._thread = None
+                    if self._own_keeper:
+                        self._keeper.close()
                     raise
         return self
 
@@ -114,6 +130,8 @@ class Engine:
         try:
             if self._cpu is not None:
                 os.sched_setaffinity(0, {self._cpu})
+            if self._confine is not None:
+                confine(self._confine)
         except BaseException as error:  # noqa: BLE001 # it is raised where the start is awaited
             begun.set_exception(error)
             return
@@ -121,27 +139,34 @@ class Engine:
         self._worker.run(self._lost)
 
     def do(self, what: Callable[[], T]) -> T:
-        """Calls ``what`` where no frame moves meanwhile: in the worker's thread, between two batches.
+        """Calls ``what`` while no frame moves: the worker waits for its end, between two batches.
+
+        It runs in the caller's thread, which may do what the worker may not.
 
         Returns:
-            What it returned; what it raised is raised here.
+            What it returned.
         """
         if threading.current_thread() is self._thread:
             # Whoever holds the lock may be waiting for this very thread.
             return what()
         with self._lock:
-            if not self.running:
+            if not self.running or self._quiet_for == threading.get_ident():
                 return what()
-            done: Future[T] = Future()
+            waits: Future[None] = Future()
+            done = threading.Event()
 
             def message() -> None:
-                try:
-                    done.set_result(what())
-                except BaseException as error:  # noqa: BLE001 # it is raised where the answer is awaited
-                    done.set_exception(error)
+                waits.set_result(None)
+                done.wait()
 
-            self._worker.post(message)
-            return done.result()
+            try:
+                self._worker.post(message)
+                waits.result()
+                self._quiet_for = threading.get_ident()
+                return what()
+            finally:
+                self._quiet_for = 0
+                done.set()
 
     @property
     def worker(self) -> Worker:

@@ -25,7 +25,8 @@ from peers.command import NOBODY, vecwire_command
 from peers.confined import CONFIG, RUNTIME, confined
 from peers.net import Namespace, namespaces, veth, wait_until
 from peers.unitfile import sections, words
-from vecwire.service.privileges import NAMES, buffers_are_limited, needed
+from vecwire.confine.capabilities import NAMES
+from vecwire.service.privileges import buffers_are_limited, needed
 from vecwire.service.unit import unit_text
 from vecwire.spec import SPEC_CLASSES, parse
 
