@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 #: The longest descriptor that Linux can count to: ``sysctl fs.nr_open`` bounds it further.
 _NUMBERS = Integer(0, 0x7FFF_FFFF)
-# sd_listen_fds_with_names(3): ASCII without control characters and colons, at most 255 characters.
-_NAME = re.compile(r"(?=.*[^0-9])[ -9;-~]{1,255}")
+# sd_listen_fds_with_names(3): ASCII without control characters and colons, at most 255 characters. That it
+# begins with a letter keeps wrong numbers from being names.
+_NAME = re.compile(r"[A-Za-z_][ -9;-~]{0,254}")
 _INTEGER = re.compile("0[xX][0-9a-fA-F]+|[0-9]+")
 
 
