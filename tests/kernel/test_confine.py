@@ -166,14 +166,14 @@ def test_a_library_leaves_its_program_alone() -> None:
 def test_a_host_without_the_library_is_told(mode: str, started: bool) -> None:
     """Without libseccomp the engine runs and logs the remedy; where it is required it does not start."""
     script = f"""
-        import json, logging, sys
+        import ctypes.util, json, logging, sys
         from vecwire.confine import Seccomp, seccomp
         from vecwire.engine import Engine
         from vecwire.errors import UnsupportedError
 
         logging.basicConfig(stream=sys.stderr)
         seccomp._NAMES = ("libnothere.so.2",)
-        seccomp.ctypes.util.find_library = lambda name: None
+        ctypes.util.find_library = lambda name: None
         try:
             with Engine(confine=Seccomp.{mode}) as engine:
                 print(json.dumps(engine.running))

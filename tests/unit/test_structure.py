@@ -16,10 +16,11 @@ PACKAGE = Path(vecwire.__file__).parent
 #: Each part of the package and the parts that it may import, from the bottom up: arrows point down only.
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
-    "confine": {"errors"},
+    "hostlib": {"errors"},
+    "confine": {"errors", "hostlib"},
     "wire": set(),
     "spec": {"errors"},
-    "bpf": {"errors", "wire"},
+    "bpf": {"errors", "hostlib", "wire"},
     "path": {"errors", "wire"},
     "port": {"errors", "wire", "path"},
     "testing": {"errors", "wire", "path", "port"},

@@ -13,11 +13,11 @@ Sources: seccomp(2), seccomp.h of libseccomp, seccomp_rule_add(3), seccomp_attr_
 """
 
 import ctypes
-import ctypes.util
 import errno
 import functools
 import os
 
+from vecwire import hostlib
 from vecwire.errors import UnsupportedError
 
 ALLOW = 0x7FFF0000  # linux/seccomp.h
@@ -87,32 +87,22 @@ def _library() -> ctypes.CDLL:
     Raises:
         UnsupportedError: if this host has none.
     """
-    for name in (*_NAMES, ctypes.util.find_library("seccomp")):
-        if name is None:
-            continue
-        try:
-            library = ctypes.CDLL(name)
-        except OSError:
-            continue
-        library.seccomp_init.argtypes = (ctypes.c_uint32,)
-        library.seccomp_init.restype = ctypes.c_void_p
-        library.seccomp_release.argtypes = (ctypes.c_void_p,)
-        library.seccomp_release.restype = None
-        library.seccomp_load.argtypes = (ctypes.c_void_p,)
-        library.seccomp_attr_set.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32)
-        library.seccomp_syscall_resolve_name.argtypes = (ctypes.c_char_p,)
-        library.seccomp_rule_add_array.argtypes = (
-            ctypes.c_void_p,
-            ctypes.c_uint32,
-            ctypes.c_int,
-            ctypes.c_uint,
-            ctypes.POINTER(_Comparison),
-        )
-        return library
-    raise UnsupportedError(
-        "filtering system calls needs libseccomp, which this host does not have",
-        remedy="install it: apt-get install libseccomp2, or what your system calls libseccomp",
+    library = hostlib.load("seccomp", _NAMES, doing="filters of system calls", package="libseccomp2")
+    library.seccomp_init.argtypes = (ctypes.c_uint32,)
+    library.seccomp_init.restype = ctypes.c_void_p
+    library.seccomp_release.argtypes = (ctypes.c_void_p,)
+    library.seccomp_release.restype = None
+    library.seccomp_load.argtypes = (ctypes.c_void_p,)
+    library.seccomp_attr_set.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32)
+    library.seccomp_syscall_resolve_name.argtypes = (ctypes.c_char_p,)
+    library.seccomp_rule_add_array.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_uint32,
+        ctypes.c_int,
+        ctypes.c_uint,
+        ctypes.POINTER(_Comparison),
     )
+    return library
 
 
 def apply() -> None:
