@@ -277,7 +277,7 @@ def test_what_cannot_come_back_is_told_once(
             host.ip(*(["link set tap0 up"] if kind == "tap" else []))
             gone = lambda: host.ip(f"link del {'left0' if kind == 'raw' else 'tap0'}")  # noqa: E731
         port = stack.enter_context(vecwire.open(text))
-        stack.enter_context(vecwire.Cable(port, inner))
+        cable = stack.enter_context(vecwire.Cable(port, inner))
         gone()
         batch = outer.batch()
         fill(batch, [frame(1)])
@@ -287,6 +287,8 @@ def test_what_cannot_come_back_is_told_once(
             return port.hopeless
 
         wait_until(lost, timeout=PATIENCE, what="it is given up")
+        patient = cable._engine._keeper._patients[port]
+        wait_until(lambda: patient.due == float("inf"), timeout=PATIENCE, what="nobody tries again")
         assert not port.info.up
         assert "cannot be made again" in str(port.why)
         told = [record for record in caplog.records if "stays down" in record.getMessage()]
