@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import signal
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,6 +131,8 @@ def test_what_a_message_raises_is_raised_where_it_was_sent() -> None:
     with Engine() as engine:
         with pytest.raises(ZeroDivisionError):
             engine.do(lambda: 1 // 0)
+        with pytest.raises(KeyboardInterrupt):
+            engine.do(lambda: signal.raise_signal(signal.SIGINT))
         assert engine.do(threading.current_thread) is threading.current_thread()
         assert engine.do(lambda: engine.do(lambda: 5)) == 5
         assert engine.running
