@@ -70,11 +70,18 @@ def saturated(source: TransportPort) -> Iterator[None]:
         thread.join()
 
 
+def clock_of(engine: vecwire.Engine) -> int:
+    """The clock of the processor time of an engine's thread."""
+    if engine.thread is None or engine.thread.ident is None:
+        raise SystemExit("no frame moves")
+    return time.pthread_getcpuclockid(engine.thread.ident)
+
+
 def measure(
     engine: vecwire.Engine, ports: list[TransportPort], ends: list[TransportPort], seconds: float
 ) -> tuple[float, float]:
     """Frames a second that pass from the first port to the second, and nanoseconds of the worker for each."""
-    clock = time.pthread_getcpuclockid(engine.do(threading.get_ident))
+    clock = clock_of(engine)
     with saturated(ends[0]):
         # The switch learns where the sink is.
         known = ends[1].batch()

@@ -43,6 +43,7 @@ PEERS = {
     "systemd-analyze": "systemd",
     "wg": "wireguard-tools",
     "wireguard-go": "wireguard-go",
+    "systemd-socket-activate": "systemd",
 }
 
 #: What builds with sanitizers, and tells where in the source a fault is; Debian's packages for them.

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 from vecwire._engine_captures import Capture, Drops, record_sockets
+from vecwire.confine import Seccomp, confine
 from vecwire.errors import ClosedError, PortError
 from vecwire.keeper import Keeper
 from vecwire.path.batch import Batch
@@ -39,6 +40,8 @@ class Engine:
         cpu: the processor to stay on; None leaves that to the kernel.
         name: the thread's name.
         keeper: brings lost ports back; by default the engine has its own.
+        confine: gives up its thread's capabilities, and holds it to the system calls that moving frames
+            takes; None leaves it what the thread that starts it has. See ``vecwire.confine``.
 
     Raises:
         ValueError: if ``poll`` is negative.
@@ -52,17 +55,20 @@ class Engine:
         cpu: int | None = None,
         name: str = "vecwire-worker",
         keeper: Keeper | None = None,
+        confine: Seccomp | None = None,
     ) -> None:
         if poll < 0:
             raise ValueError(f"poll is a number of microseconds, not {poll}")
         with refusals("make a worker"):
             self._worker = Worker(poll)
         self._cpu = cpu
+        self._confine = confine
         self._name = name
         self._keeper = Keeper() if keeper is None else keeper
         self._own_keeper = keeper is None
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
+        self._quiet_for = 0
         self._seats: dict[TransportPort, int] = {}
         self._ports: dict[int, TransportPort] = {}
         self._captures: dict[int, Capture] = {}
@@ -72,6 +78,11 @@ class Engine:
     def running(self) -> bool:
         """Whether frames flow."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread that moves frames, for its clock and its number; None where none does."""
+        return self._thread
 
     @property
     def wakeups(self) -> int:
@@ -89,9 +100,12 @@ class Engine:
 
         Raises:
             PortError: if there is no thread to be had, or it may not stay on its processor.
+            UnsupportedError: if its system calls must be filtered, and this host cannot.
         """
         with self._lock:
             if self._thread is None:
+                # What the worker starts would have no more rights than it has, and no more system calls.
+                self._keeper.start()
                 begun: Future[None] = Future()
                 thread = threading.Thread(target=self._run, args=(begun,), name=self._name, daemon=True)
                 start(thread)
@@ -102,6 +116,8 @@ class Engine:
                 except BaseException:
                     self._thread.join()
                     self._thread = None
+                    if self._own_keeper:
+                        self._keeper.close()
                     raise
         return self
 
@@ -123,6 +139,8 @@ class Engine:
         try:
             if self._cpu is not None:
                 os.sched_setaffinity(0, {self._cpu})
+            if self._confine is not None:
+                confine(self._confine)
         except BaseException as error:  # noqa: BLE001 # it is raised where the start is awaited
             begun.set_exception(error)
             return
@@ -130,26 +148,35 @@ class Engine:
         self._worker.run(self._lost)
 
     def do(self, what: Callable[[], T]) -> T:
-        """Calls ``what`` where no frame moves meanwhile: in the worker's thread, between two batches.
+        """Calls ``what`` while no frame moves: the worker waits for its end, between two batches.
+
+        It runs in the caller's thread, which may do what the worker may not.
 
         Returns:
-            What it returned; what it raised is raised here.
+            What it returned.
         """
         if threading.current_thread() is self._thread:
             # Whoever holds the lock may be waiting for this very thread.
             return what()
         with self._lock:
-            if not self.running:
+            if not self.running or self._quiet_for == threading.get_ident():
                 return what()
-            done: Future[T] = Future()
+            waits: Future[None] = Future()
+            done = threading.Event()
+
+            def message() -> None:
+                waits.set_result(None)
+                done.wait()
+
             try:
-                self._worker.post(_Message(what, done))
-                while not wait([done], PATIENCE).done:
+                self._worker.post(message)
+                while not wait([waits], PATIENCE).done:
                     self._worker.nudge()
-                return done.result()
+                self._quiet_for = threading.get_ident()
+                return what()
             finally:
-                # What it raised must not keep itself alive by way of this frame, nor what it was about.
-                del done
+                self._quiet_for = 0
+                done.set()
 
     @property
     def worker(self) -> Worker:
@@ -390,23 +417,3 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-class _Message(Generic[T]):
-    """What the worker is to call, and where the answer is awaited."""
-
-    def __init__(self, what: Callable[[], T], done: "Future[T]") -> None:
-        self._what: Callable[[], T] | None = what
-        self._done: Future[T] | None = done
-
-    def __call__(self) -> None:
-        what, done = self._what, self._done
-        self._what = self._done = None
-        if what is None or done is None:
-            return
-        try:
-            done.set_result(what())
-        except BaseException as error:  # noqa: BLE001 # it is raised where the answer is awaited
-            done.set_exception(error)
-        finally:
-            del what, done

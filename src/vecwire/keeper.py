@@ -2,8 +2,9 @@
 
 Opening may take long: a name is looked up, a namespace entered, a peer does not answer. So it is never done
 by a worker. A lost port is tried when the kernel tells of something that may bring it back (a new interface,
-a route, a namespace, a client at the door), and otherwise after a delay that grows. There is one thread, and
-only while some port is lost.
+a route, a namespace, a client at the door), and otherwise after a delay that grows. There is one thread,
+which sleeps while no port is lost. It is there before any worker: what a worker started would be held to what
+a worker may do.
 """
 
 import contextlib
@@ -51,18 +52,31 @@ class _Patient:
 
 
 class Keeper:
-    """Brings lost ports back, in a thread of its own that ends when none is left."""
+    """Brings lost ports back, in a thread of its own."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
         self._patients: dict[TransportPort, _Patient] = {}
         self._treated: TransportPort | None = None
         self._thread: threading.Thread | None = None
-        self._running = False
+        self._closing = False
         self._wake = -1
 
+    def start(self) -> None:
+        """Begins to look after ports; the thread has the rights of whoever calls this first.
+
+        Raises:
+            PortError: if there is no thread to be had.
+        """
+        with self._change:
+            if self._thread is None:
+                self._closing = False
+                thread = threading.Thread(target=self._run, name="vecwire-keeper", daemon=True)
+                start(thread)
+                self._thread = thread
+
     def lost(self, port: TransportPort, back: Callable[[], None]) -> None:
-        """Takes a port that is lost; quick, from any thread.
+        """Takes a port that is lost; quick, from any thread, once ``start`` was called.
 
         Args:
             port: the port; nobody else may bring it back meanwhile.
@@ -73,15 +87,6 @@ class Keeper:
         """
         with self._change:
             self._patients[port] = _Patient(port, back)
-            if not self._running:
-                thread = threading.Thread(target=self._run, name="vecwire-keeper", daemon=True)
-                try:
-                    start(thread)
-                except BaseException:
-                    del self._patients[port]
-                    raise
-                self._running = True
-                self._thread = thread
             self._nudge()
 
     def forget(self, port: TransportPort) -> None:
@@ -96,12 +101,14 @@ class Keeper:
         """Leaves all ports alone; returns once the thread has ended."""
         with self._change:
             self._patients.clear()
+            self._closing = True
             thread = self._thread
             self._nudge()
         while thread is not None and thread.is_alive():
             thread.join(PATIENCE)
             with self._change:
                 self._nudge()
+        self._thread = None
 
     def _nudge(self) -> None:
         """Has the thread look at what has changed; with the lock held."""
@@ -113,21 +120,20 @@ class Keeper:
 
     def _run(self) -> None:
         while True:
-            pause = 0.0
+            with self._change:
+                self._change.wait_for(lambda: self._patients or self._closing)
+                if self._closing:
+                    return
             try:
                 self._treat()
+                continue
             except (OSError, VecwireError) as error:
                 # Such as no descriptors left: what is lost must not stay so for ever.
-                pause = LAST_DELAY
                 logger.warning("nobody looks after lost ports for now: %s", error)
             except Exception:
-                pause = LAST_DELAY
                 logger.exception("nobody looks after lost ports for now")
             with self._change:
-                if not self._patients:
-                    self._running = False
-                    return
-                self._change.wait_for(lambda: not self._patients, pause)
+                self._change.wait_for(lambda: not self._patients, LAST_DELAY)
 
     def _treat(self) -> None:
         """Brings ports back until none is lost."""
@@ -229,8 +235,14 @@ class Keeper:
 
     @staticmethod
     def _try_later(patient: _Patient) -> None:
-        """Lets some time pass: a client who could not be taken waits, and so does all else that failed."""
+        """Lets some time pass: a client who could not be taken waits, and so does all else that failed.
+
+        What can never succeed is left alone.
+        """
         patient.knocked = False
+        if patient.port.hopeless:
+            patient.due = float("inf")
+            return
         patient.due = time.monotonic() + patient.delay
         patient.delay = min(2 * patient.delay, LAST_DELAY)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from vecwire.confine import Seccomp
 from vecwire.engine import Engine
 from vecwire.errors import ClosedError, PortError
 from vecwire.path.bridge import Bridge
@@ -34,6 +35,7 @@ class Cable:
         b: the other end.
         poll: microseconds to look again before sleeping, in an engine of its own; 0 sleeps at once.
         engine: moves the frames; by default the cable has its own.
+        confine: what an engine of its own takes from its thread; see ``vecwire.confine``.
 
     Raises:
         PortError: if both ends are the same port.
@@ -42,7 +44,13 @@ class Cable:
     """
 
     def __init__(
-        self, a: TransportPort, b: TransportPort, *, poll: int = 0, engine: Engine | None = None
+        self,
+        a: TransportPort,
+        b: TransportPort,
+        *,
+        poll: int = 0,
+        engine: Engine | None = None,
+        confine: Seccomp | None = None,
     ) -> None:
         if a is b:
             raise PortError("a cable has two ends; both of these are the same port")
@@ -50,7 +58,7 @@ class Cable:
             if port.closed:
                 raise ClosedError(f"the port {port.spec} was joined after it was closed")
         self.ports = (a, b)
-        self._engine = Engine(poll=poll, name="vecwire-cable") if engine is None else engine
+        self._engine = engine or Engine(poll=poll, name="vecwire-cable", confine=confine)
         self._own_engine = engine is None
         self._joined = False
 
@@ -174,18 +182,25 @@ class Switch:
             says otherwise, so that a guest that makes up addresses does not push out those of others.
         poll: microseconds to look again before sleeping, in an engine of its own; 0 sleeps at once.
         engine: moves the frames; by default the switch has its own.
+        confine: what an engine of its own takes from its thread; see ``vecwire.confine``.
 
     Raises:
         ValueError: if a number is out of range.
     """
 
     def __init__(
-        self, *, age: float = AGE, addresses: int = ADDRESSES, poll: int = 0, engine: Engine | None = None
+        self,
+        *,
+        age: float = AGE,
+        addresses: int = ADDRESSES,
+        poll: int = 0,
+        engine: Engine | None = None,
+        confine: Seccomp | None = None,
     ) -> None:
         self._table = Table(addresses, age=age, seed=secrets.randbits(128))
         self._bridge = Bridge(self._table)
         self._age = age
-        self._engine = Engine(poll=poll, name="vecwire-switch") if engine is None else engine
+        self._engine = engine or Engine(poll=poll, name="vecwire-switch", confine=confine)
         self._own_engine = engine is None
         self._numbers: dict[TransportPort, int] = {}
         self._memberships: dict[TransportPort, Membership] = {}

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USED = (
-    *("raw", "raw,vec=0", "raw-options", "tap", "hybrid", "gre", "gre-ipv6", "l2tpv3-udp", "l2tpv3-udp,vec=0"),
+    *(
+        "raw",
+        "raw,vec=0",
+        "raw-options",
+        "tap",
+        "hybrid",
+        "gre",
+        "gre-ipv6",
+        "l2tpv3-udp",
+        "l2tpv3-udp,vec=0",
+    ),
     *("l2tpv3-ip", "bess"),
 )
 WORKED = ("work tap l2tpv3-udp", "work bess raw", "work hybrid gre", "revive raw")
@@ -41,7 +51,9 @@ def site() -> Iterator[tuple[Namespace, Namespace]]:
         yield here, there
 
 
-def run(site: tuple[Namespace, Namespace], folder: Path, *scenarios: str, share: float, **options: object) -> None:
+def run(
+    site: tuple[Namespace, Namespace], folder: Path, *scenarios: str, share: float, **options: object
+) -> None:
     """Runs a share of the cases of scenarios: all where the environment says so; none may be a problem."""
     here, there = site
     found = drive(

@@ -41,7 +41,9 @@ third = "tap,ifname=tap0"
 """
 PLAIN = PORTS + '[switches.lan]\nports = ["left", "right", "guest"]\n'
 OTHER = (
-    PORTS.replace('"tap,ifname=tap0"', '{ spec = "tap,ifname=tap1", vlan = 7, mirror = "spare", trace = true }')
+    PORTS.replace(
+        '"tap,ifname=tap0"', '{ spec = "tap,ifname=tap1", vlan = 7, mirror = "spare", trace = true }'
+    )
     + 'fourth = { spec = "gre,src=127.0.0.1,dst=127.0.0.2", delay = "5ms" }\nspare = "tap,ifname=tap2"\n'
     '[switches.lan]\nports = ["left", "right", "guest", "third"]\nage = 20\naddresses = 500\n'
     '[switches.more]\nports = ["fourth"]\n'
@@ -114,7 +116,9 @@ class Site:
         exchange(*self.peers)
         if descriptors is not None:
             wait_until(
-                lambda: self.descriptors() == descriptors, timeout=PATIENCE, what="as many descriptors as before"
+                lambda: self.descriptors() == descriptors,
+                timeout=PATIENCE,
+                what="as many descriptors as before",
             )
         with socket.create_connection(("127.0.0.1", METRICS), PATIENCE) as asking:
             asking.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
@@ -174,4 +178,3 @@ def test_a_service_ends_after_all_that(site: Site) -> None:
     with Client(site.control, timeout=PATIENCE) as client:
         client.stop()
     assert site.running.wait(PATIENCE) == 0
-

@@ -17,7 +17,7 @@ import pytest
 import vecwire
 from peers.frames import fill, frame, ours, rejoin, super_frame
 from peers.net import Namespace, open_descriptors, veth, wait_until
-from peers.ports import TRANSPORTS, WRAPPED, Joined, joined
+from peers.ports import PASSED, TRANSPORTS, WRAPPED, Joined, joined
 from vecwire import Batch, ClosedError, Port, PortError, Vnet
 from vecwire.wire.counters import MEANINGS
 
@@ -31,7 +31,7 @@ PATIENCE = 5.0
 IMPAIRED = tuple(f"{kind},loss=0.0000001%" for kind in ("raw", "tap", "l2tpv3-udp", "bess"))
 
 
-@pytest.fixture(params=[*TRANSPORTS, *IMPAIRED, *WRAPPED])
+@pytest.fixture(params=[*TRANSPORTS, *IMPAIRED, *PASSED, *WRAPPED])
 def ends(request: pytest.FixtureRequest) -> Iterator[Joined]:
     """Two joined ports of each kind in turn."""
     kind, comma, options = request.param.partition(",")
@@ -334,7 +334,7 @@ def test_descriptors_are_private_and_never_block(ends: Joined) -> None:
         assert port.info.up
 
 
-@pytest.mark.parametrize("kind", [each for each in TRANSPORTS if each != "memory"])
+@pytest.mark.parametrize("kind", [each for each in (*TRANSPORTS, *PASSED) if each != "memory"])
 def test_vec_0_moves_one_frame_a_call(kind: str) -> None:
     """With ``vec=0`` every system call moves one frame, and all of them arrive."""
     with joined(kind, ",vec=0") as ends:
@@ -345,7 +345,7 @@ def test_vec_0_moves_one_frame_a_call(kind: str) -> None:
         assert ends.right.stats.rx_calls >= 20
 
 
-@pytest.mark.parametrize("kind", [*TRANSPORTS, *WRAPPED])
+@pytest.mark.parametrize("kind", [*TRANSPORTS, *PASSED, *WRAPPED])
 def test_opening_and_closing_leaves_no_descriptor(kind: str) -> None:
     """A pair that is opened, used and closed leaves as many descriptors open as there were."""
     with joined(kind):

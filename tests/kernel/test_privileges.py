@@ -14,7 +14,8 @@ import pytest
 from peers.command import NOBODY, reachable
 from peers.net import Namespace, namespaces, veth
 from peers.ports import LINKS, LOOPBACK, RIGHT4, TRANSPORTS
-from vecwire.service.privileges import NAMES, needed
+from vecwire.confine.capabilities import NAMES
+from vecwire.service.privileges import needed
 from vecwire.spec import parse
 
 if TYPE_CHECKING:

@@ -42,7 +42,8 @@ def test_a_thread_of_compiled_code_is_seen() -> None:
     """A thread that Python does not know of would keep everything: nothing is given up beside it."""
     told = child("""
         import ctypes, json, os
-        from vecwire.service.privileges import Privileges, keep
+        from vecwire.confine.capabilities import Privileges
+        from vecwire.service.privileges import keep
 
         libc = ctypes.CDLL(None)
         thread, sleep = ctypes.c_ulong(), ctypes.cast(libc.sleep, ctypes.c_void_p)
@@ -63,7 +64,8 @@ def test_threads_that_come_later_have_no_more() -> None:
     told = child("""
         import json
         from concurrent.futures import ThreadPoolExecutor
-        from vecwire.service.privileges import Privileges, keep
+        from vecwire.confine.capabilities import Privileges
+        from vecwire.service.privileges import keep
 
         left = keep({"CAP_NET_RAW"})
         with ThreadPoolExecutor(1) as pool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import signal
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,7 +131,9 @@ def test_what_a_message_raises_is_raised_where_it_was_sent() -> None:
     with Engine() as engine:
         with pytest.raises(ZeroDivisionError):
             engine.do(lambda: 1 // 0)
-        assert engine.do(threading.current_thread) is not threading.current_thread()
+        with pytest.raises(KeyboardInterrupt):
+            engine.do(lambda: signal.raise_signal(signal.SIGINT))
+        assert engine.do(threading.current_thread) is threading.current_thread()
         assert engine.do(lambda: engine.do(lambda: 5)) == 5
         assert engine.running
     assert engine.do(threading.current_thread) is threading.current_thread()
@@ -168,7 +171,8 @@ def test_a_processor_that_is_not_there_is_told() -> None:
     assert not engine.running
     engine.stop()
     with Engine(cpu=min(os.sched_getaffinity(0))) as fine:
-        assert fine.do(lambda: os.sched_getaffinity(0)) == {min(os.sched_getaffinity(0))}
+        assert fine.thread is not None
+        assert os.sched_getaffinity(fine.thread.native_id or 0) == {min(os.sched_getaffinity(0))}
 
 
 def test_one_engine_serves_switches_and_a_cable() -> None:

@@ -25,7 +25,8 @@ from peers.command import NOBODY, vecwire_command
 from peers.confined import CONFIG, RUNTIME, confined
 from peers.net import Namespace, namespaces, veth, wait_until
 from peers.unitfile import sections, words
-from vecwire.service.privileges import NAMES, buffers_are_limited, needed
+from vecwire.confine.capabilities import NAMES
+from vecwire.service.privileges import buffers_are_limited, needed
 from vecwire.service.unit import unit_text
 from vecwire.spec import SPEC_CLASSES, parse
 
@@ -300,15 +301,26 @@ def _all_frames_pass(lab: Lab, ports: dict[str, str]) -> None:
         wait_until(passed, timeout=10, what=f"frames from {source} reach all others", interval=0.05)
 
 
+def tasks_of(pid: int) -> list[str]:
+    """The threads of a process, by number."""
+    return [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
+
+
 def _assert_confined(pid: int, ports: dict[str, str]) -> None:
-    """Each thread has the unit's user, no more capabilities than its file needs, and can gain none."""
+    """Each thread has the unit's user, no more capabilities than its file needs, and can gain none.
+
+    One, the worker, has a filter of its own besides the unit's, and no capability at all.
+    """
+    filters = {task: int(status(f"{pid}/task/{task}")["Seccomp_filters"]) for task in tasks_of(pid)}
+    workers = {task for task, count in filters.items() if count > filters[str(pid)]}
+    assert len(workers) == 1
     force = buffers_are_limited()
     wanted = needed(map(parse, ports.values()), force_buffers=force)
-    for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 names, not paths
+    for task in filters:
         told = status(f"{pid}/task/{task}")
         assert told["Uid"].split() == told["Gid"].split() == [str(NOBODY)] * 4
         assert told["Groups"] == ""
-        assert told["CapEff"] == told["CapPrm"] == mask(wanted)
+        assert told["CapEff"] == told["CapPrm"] == mask(set() if task in workers else wanted)
         assert told["CapInh"] == told["CapAmb"] == mask(set())
         assert told["CapBnd"] == mask(set(words(SERVICE, "CapabilityBoundingSet")))
         assert told["NoNewPrivs"] == "1"

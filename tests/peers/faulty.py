@@ -58,9 +58,14 @@ PAIRS: dict[str, tuple[str, str]] = {
     "l2tpv3-udp": LOOPBACK["l2tpv3-udp"],
     "l2tpv3-ip": LOOPBACK["l2tpv3-ip-cookies"],
     "bess": ("bess,dst=@faults", "bess,listen=@faults"),
-    "bess-path": ("bess,dst=/tmp/vecwire-faults.sock,src=/tmp/vecwire-faults.src", "bess,listen=/tmp/vecwire-faults.sock"),
+    "bess-path": (
+        "bess,dst=/tmp/vecwire-faults.sock,src=/tmp/vecwire-faults.src",
+        "bess,listen=/tmp/vecwire-faults.sock",
+    ),
     "bess-listen": ("bess,listen=/tmp/vecwire-faults.listen", ""),
-    "netns": tuple(f"{spec},netns={os.environ.get('VECWIRE_FAULTS_NETNS', '')}" for spec in LOOPBACK["l2tpv3-udp"]),  # type: ignore[dict-item]
+    "netns": tuple(
+        f"{spec},netns={os.environ.get('VECWIRE_FAULTS_NETNS', '')}" for spec in LOOPBACK["l2tpv3-udp"]
+    ),  # type: ignore[dict-item]
 }
 #: Which rules tell what an errno of a call means for the path.
 RULES = {
@@ -491,7 +496,9 @@ class Trial:
                 fired, outcome = self.once(case)
             except BaseException as error:  # noqa: BLE001 # told, and the next case goes on
                 self.page.rest()
-                self.problems.append({"case": str(case), "what": f"{type(error).__name__}: {error}", "trace": trace(error)})
+                self.problems.append(
+                    {"case": str(case), "what": f"{type(error).__name__}: {error}", "trace": trace(error)}
+                )
                 if len(self.problems) >= 40:
                     break
                 with contextlib.suppress(Exception):

@@ -6,6 +6,7 @@ One factory for every transport and for the in-memory fake, so that one suite of
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ import vecwire
 from peers.net import Namespace, veth
 from vecwire import Impairment
 from vecwire.capture import Recorder
+from vecwire.spec import RawSpec, parse
 from vecwire.testing import pair
+from vecwire.transports import hand_over
 from vecwire.wrappers import Captured, Impaired, Mirrored, Traced
 
 if TYPE_CHECKING:
@@ -56,6 +59,10 @@ LINKS: dict[str, str] = {"raw": "raw,ifname=left0", "tap": "tap,ifname=tap0", "h
 TRANSPORTS = (*LINKS, *LOOPBACK, "bess", "memory")
 #: Ports in wrappers: each around one that is no transport, and one around a socket.
 WRAPPED = (*(f"{how}:memory" for how in ("traced", "captured", "mirrored", "impaired")), "impaired:bess")
+#: The same over descriptors that were opened before, and passed in (``fd=``); raw over one socket or two.
+PASSED = tuple(
+    f"{kind}-passed" for kind in ("raw", "raw-one", "tap", "hybrid", "gre-ipv6", "l2tpv3-udp", "bess")
+)
 
 
 @dataclass(frozen=True)
@@ -116,17 +123,43 @@ def joined(kind: str, options: str = "") -> Iterator[Joined]:
         with left, right:
             yield Joined(left, right, None, blocking=True)
         return
-    with Namespace("pair", ipv6="ipv6" in kind) as namespace, namespace.enter():
-        left_spec, right_spec, before = _specs(kind, namespace)
-        with vecwire.open(left_spec + options) as first:
+    base = kind.removesuffix("-passed").removesuffix("-one")
+    with (
+        Namespace("pair", ipv6="ipv6" in kind) as namespace,
+        namespace.enter(),
+        contextlib.ExitStack() as passing,
+    ):
+        left_spec, right_spec, before = _specs(base, namespace)
+
+        def ready(text: str) -> str:
+            return text if base == kind else passing.enter_context(passed(text, one="-one" in kind))
+
+        with vecwire.open(ready(left_spec + options)) as first:
             before()
-            with vecwire.open(right_spec + options) as second:
-                right_first = kind == "bess"
+            with vecwire.open(ready(right_spec + options)) as second:
+                right_first = base == "bess"
                 ends = (second, first) if right_first else (first, second)
                 if right_first:
                     # A server has its client only once it has looked for one.
                     first.recv(first.batch(1))
-                yield Joined(*ends, namespace, blocking=kind == "bess")
+                yield Joined(*ends, namespace, blocking=base == "bess")
+
+
+@contextlib.contextmanager
+def passed(text: str, *, one: bool = False) -> Iterator[str]:
+    """Opens a spec as somebody else would; gives the spec that takes the descriptors, which are closed after.
+
+    Args:
+        text: the spec.
+        one: whether the second descriptor of a raw port is left out.
+    """
+    spec = hand_over(parse(text))
+    numbers = [each for each in (spec.fd, getattr(spec, "tx_fd", None)) if isinstance(each, int)]
+    try:
+        yield str(replace(spec, tx_fd=None) if one and isinstance(spec, RawSpec) else spec)
+    finally:
+        for number in numbers:
+            os.close(number)
 
 
 def _specs(kind: str, namespace: Namespace) -> tuple[str, str, Callable[[], None]]:

@@ -27,6 +27,7 @@ from vecwire.spec.kinds import (
     TapInterface,
     UnixAddress,
 )
+from vecwire.spec.passed import Passed
 from vecwire.spec.text import quote, scan
 
 NAMES = sorted(
@@ -78,6 +79,8 @@ VALUES: dict[type[Kind], st.SearchStrategy[Any]] = {
     Namespace: _texts(200).filter(lambda name: name not in {".", ".."}),
     Duration: st.integers(0, 1000 * 10**9).map(lambda nanoseconds: nanoseconds / 1e9),
     Rate: st.integers(0, 10**12),
+    Passed: st.integers(0, 2**31 - 1)
+    | st.text("".join(map(chr, [*range(32, 58), *range(59, 127)])), max_size=250).map("n".__add__),
     Share: st.integers(0, 10**9).map(lambda parts: parts / 1e9),
 }
 VALUES[TapInterface] = VALUES[Interface] | st.sampled_from(["tap%d", "%d"])
@@ -95,15 +98,25 @@ def _value(option: Option, *, v6: bool) -> st.SearchStrategy[Any]:
     return VALUES[type(option.kind)]
 
 
+def _is_chosen(draw: st.DrawFn, option: Option, *, passed: bool) -> bool:
+    """Returns whether an option is given, of a port that is opened or one that is passed in."""
+    if option.name in {"fd", "tx_fd"}:
+        return passed
+    if passed and option.place:
+        return False
+    return option.required or option.essential or draw(st.booleans())
+
+
 @st.composite
 def arguments(draw: st.DrawFn) -> tuple[type[Spec], dict[str, Any]]:
     """Draws a spec class and arguments for it, each right by itself, not always right together."""
     spec_class = draw(st.sampled_from(list(SPEC_CLASSES.values())))
     v6 = draw(st.booleans())
+    passed = draw(st.booleans())
     chosen = {
         option.name: draw(_value(option, v6=v6))
         for option in spec_class.options()
-        if option.required or draw(st.booleans())
+        if _is_chosen(draw, option, passed=passed)
     }
     if "v6" in (option.name for option in spec_class.options()):
         chosen["v6"] = v6

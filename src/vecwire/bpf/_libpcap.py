@@ -5,12 +5,12 @@ means what it means to the host's tcpdump, and libpcap is needed only where ther
 """
 
 import ctypes
-import ctypes.util
 import functools
 import threading
 
+from vecwire import hostlib
 from vecwire.bpf._program import MAXIMUM, Program, unpack
-from vecwire.errors import SpecError, UnsupportedError
+from vecwire.errors import SpecError
 from vecwire.wire.filter import fault
 
 NAMES = ("libpcap.so.0.8", "libpcap.so.1")  # Debian's, and everyone else's
@@ -39,33 +39,23 @@ def _library() -> ctypes.CDLL:
     Raises:
         UnsupportedError: if this host has none.
     """
-    for name in (*NAMES, ctypes.util.find_library("pcap")):
-        if name is None:
-            continue
-        try:
-            library = ctypes.CDLL(name)
-        except OSError:
-            continue
-        library.pcap_open_dead.argtypes = (ctypes.c_int, ctypes.c_int)
-        library.pcap_open_dead.restype = ctypes.c_void_p
-        library.pcap_compile.argtypes = (
-            ctypes.c_void_p,
-            ctypes.POINTER(_Program),
-            ctypes.c_char_p,
-            ctypes.c_int,
-            ctypes.c_uint32,
-        )
-        library.pcap_geterr.argtypes = (ctypes.c_void_p,)
-        library.pcap_geterr.restype = ctypes.c_char_p
-        library.pcap_freecode.argtypes = (ctypes.POINTER(_Program),)
-        library.pcap_freecode.restype = None
-        library.pcap_close.argtypes = (ctypes.c_void_p,)
-        library.pcap_close.restype = None
-        return library
-    raise UnsupportedError(
-        "filter expressions need libpcap, which this host does not have",
-        remedy="install it: apt-get install libpcap0.8, or what your system calls libpcap",
+    library = hostlib.load("pcap", NAMES, doing="filter expressions", package="libpcap0.8")
+    library.pcap_open_dead.argtypes = (ctypes.c_int, ctypes.c_int)
+    library.pcap_open_dead.restype = ctypes.c_void_p
+    library.pcap_compile.argtypes = (
+        ctypes.c_void_p,
+        ctypes.POINTER(_Program),
+        ctypes.c_char_p,
+        ctypes.c_int,
+        ctypes.c_uint32,
     )
+    library.pcap_geterr.argtypes = (ctypes.c_void_p,)
+    library.pcap_geterr.restype = ctypes.c_char_p
+    library.pcap_freecode.argtypes = (ctypes.POINTER(_Program),)
+    library.pcap_freecode.restype = None
+    library.pcap_close.argtypes = (ctypes.c_void_p,)
+    library.pcap_close.restype = None
+    return library
 
 
 def compile_expression(expression: str, *, snap: int = SNAP_LENGTH) -> Program:

@@ -6,6 +6,7 @@ A subcommand NAME is a module ``vecwire.cli.NAME`` and an entry of :data:`COMMAN
   they are.
 - ``command``: a function whose annotated parameters are the options and arguments (typer's way). It returns
   when it is done and raises a :class:`~vecwire.errors.VecwireError` when it fails.
+- ``SETTINGS``, where it has click's settings of its own for reading the command line.
 - ``SUBCOMMANDS``, where it has subcommands of its own: pairs of the manual page and the function, by name.
   ``command`` then takes the options that they share, and ``Group`` is the class that holds them together.
 
@@ -29,7 +30,7 @@ from vecwire.errors import SCARCE, PortError, VecwireError
 from vecwire.spec.text import nearest
 
 COMMANDS = (
-    *("cable", "switch", "run", "ctl", "top", "dump", "replay", "blast", "sink"),
+    *("cable", "switch", "run", "ctl", "top", "open", "dump", "replay", "blast", "sink"),
     *("spec", "probe", "demo", "bench"),
 )
 
@@ -67,7 +68,8 @@ class _Commands(TyperGroup):
         module = import_module(f"{__name__}.{cmd_name}")
         if not hasattr(module, "SUBCOMMANDS"):
             single = _app()
-            single.command(cmd_name, help=_manual(module.HELP), context_settings=_SETTINGS)(module.command)
+            settings = {**_SETTINGS, **getattr(module, "SETTINGS", {})}
+            single.command(cmd_name, help=_manual(module.HELP), context_settings=settings)(module.command)
             return typer.main.get_command(single)
         several = _app(cls=module.Group, no_args_is_help=True, context_settings=_SETTINGS)
         several.callback(help=_manual(module.HELP))(module.command)

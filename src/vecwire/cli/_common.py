@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from vecwire.cli._completion import complete_spec
+from vecwire.confine import Seccomp
 from vecwire.errors import ConfigError, SpecError, UnsupportedError, VecwireError
 
 
@@ -75,4 +76,16 @@ PollOption = Annotated[
         metavar="MICROSECONDS",
         help="Look for frames for so long before sleeping: faster answers, more processor time.",
     ),
+]
+UserOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Go on as this user, once ports are open.", show_default=False),
+]
+DropOption = Annotated[
+    bool,
+    typer.Option("--drop", help="Give up all capabilities, those that open a lost port again included."),
+]
+SeccompOption = Annotated[
+    Seccomp,
+    typer.Option(help="Hold workers to the system calls of their loop; require fails where that cannot be."),
 ]

@@ -17,6 +17,7 @@ from vecwire.cli._output import print_json, print_line
 from vecwire.cli._signals import Interrupted, Signals
 from vecwire.meter import Meter
 from vecwire.port import PortInfo
+from vecwire.service import privileges
 from vecwire.spec import Spec, parse
 from vecwire.transports import TransportPort, open_port
 from vecwire.transports._refusal import WITHOUT
@@ -33,11 +34,15 @@ class Shared:
         json: Print events, not text.
         duration: Seconds after which to end; None is never.
         stats: Seconds between two readings of the counters; None shows none.
+        user: The user to become, once ports are open; None stays.
+        drop: Whether all capabilities are given up, or only those that opening the ports again does not take.
     """
 
     json: bool = False
     duration: float | None = None
     stats: float | None = None
+    user: str | None = None
+    drop: bool = False
 
 
 def run(
@@ -66,6 +71,7 @@ def run(
         signals.hold()
         names = label_all(parsed)
         meter = Meter(dict(zip(names, ports, strict=True)))
+        give_up(parsed, shared)
         with join(ports):
             _say_ready(ports, names, shared)
             with _display(shared) as show:
@@ -73,12 +79,23 @@ def run(
         _say_end(meter, shared)
 
 
+def give_up(specs: Sequence[Spec], shared: Shared) -> None:
+    """Gives up the capabilities that are not needed any more, before any thread begins.
+
+    Raises:
+        UnsupportedError: The kernel refuses.
+        PortError: There is no such user.
+    """
+    privileges.keep_needed([] if shared.drop else specs, shared.user)
+
+
 def label_all(specs: Sequence[Spec]) -> list[str]:
     """Short names for ports, each its own: the transport and what it is attached to."""
     names: list[str] = []
     for spec in specs:
         where = next(
-            (str(found) for name in ("ifname", "dst", "listen") if (found := getattr(spec, name, None))), ""
+            (str(found) for name in ("ifname", "dst", "listen") if (found := getattr(spec, name, None))),
+            "" if spec.fd is None else f"fd={spec.fd}",
         )
         name = f"{spec.transport} {where}" + (f" in {spec.netns}" if spec.netns else "")
         names.append(f"{name} #{len(names) + 1}" if name in names else name)

@@ -15,7 +15,7 @@ import typer
 
 from vecwire.cli._counters import info_object
 from vecwire.cli._output import print_json, print_line
-from vecwire.cli._running import Shared, warn
+from vecwire.cli._running import Shared, give_up, warn
 from vecwire.cli._signals import Interrupted, Signals
 from vecwire.spec import parse
 from vecwire.transports import TransportPort, open_port
@@ -92,6 +92,7 @@ def work(
             job, view = make(port)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
+        give_up([parsed], shared)
         worker = _Worker(job)
         if shared.json:
             print_json({"event": "ready", "port": info_object(port.info)})

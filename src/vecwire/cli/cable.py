@@ -1,14 +1,18 @@
 """``vecwire cable``: joins two ports until it is interrupted."""
 
 from vecwire.cli._common import (
+    DropOption,
     DurationOption,
     JsonOption,
     PollOption,
+    SeccompOption,
     SpecArgument,
     StatsOption,
+    UserOption,
     VerboseOption,
 )
 from vecwire.cli._running import Shared, run
+from vecwire.confine import Seccomp
 from vecwire.switch import Cable
 
 HELP = """
@@ -21,6 +25,10 @@ port cannot take them.
 
 What the host refuses and a port can do without is told on standard error, with the remedy. Frames that
 were dropped are counted by reason.
+
+Once ports are open it keeps only the capabilities that opening them again takes, and none with --drop. The
+thread that moves frames has none, and only the system calls of its loop. "vecwire open" lets a cable run that
+never had any.
 
 With --json it prints one event a line: "warning", "ready", "stats" (every --stats seconds) and "end".
 
@@ -39,12 +47,15 @@ def command(
     duration: DurationOption = None,
     stats: StatsOption = None,
     poll: PollOption = 0,
+    user: UserOption = None,
+    drop: DropOption = False,
+    seccomp: SeccompOption = Seccomp.ON,
     json: JsonOption = False,
     verbose: VerboseOption = 0,  # noqa: ARG001 # its callback does the work
 ) -> None:
     """Joins two ports until the end is asked for."""
     run(
         [first, second],
-        lambda ports: Cable(ports[0], ports[1], poll=poll),
-        Shared(json=json, duration=duration, stats=stats),
+        lambda ports: Cable(ports[0], ports[1], poll=poll, confine=seccomp),
+        Shared(json=json, duration=duration, stats=stats, user=user, drop=drop),
     )

@@ -12,6 +12,7 @@ from vecwire.cli._completion import complete_file
 from vecwire.cli._counters import as_object, info_object, table_lines
 from vecwire.cli._output import print_json, print_line
 from vecwire.cli._running import warn
+from vecwire.confine import Seccomp
 from vecwire.errors import ConfigError, Fault
 from vecwire.meter import Rates, Reading
 
@@ -89,6 +90,13 @@ def command(
     user: Annotated[
         str | None, typer.Option(metavar="NAME", help="Run as this user.", show_default=False)
     ] = None,
+    seccomp: Annotated[
+        Seccomp | None,
+        typer.Option(
+            help="Hold workers to the system calls of their loop; require fails where that cannot be.",
+            show_default=False,
+        ),
+    ] = None,
     duration: DurationOption = None,
     json: JsonOption = False,
     verbose: VerboseOption = 0,
@@ -124,6 +132,7 @@ def command(
             control=control,
             metrics=metrics,
             user=user,
+            seccomp=seccomp,
             duration=duration,
             level=logging.DEBUG if verbose else logging.INFO,
         ),

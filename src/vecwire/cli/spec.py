@@ -86,7 +86,7 @@ def _as_object(spec: Spec, path_mtu: int, notes: list[str], program: list[str]) 
             option.name: {
                 "value": getattr(spec, option.name),
                 "default": option.default,
-                "required": option.required,
+                "required": _required(spec, option),
                 "unit": option.unit or None,
                 "meaning": option.meaning,
             }
@@ -113,7 +113,7 @@ def _print_table(spec: Spec, path_mtu: int, notes: list[str], program: list[str]
     for option in spec.options():
         value = getattr(spec, option.name)
         style = "" if value == option.default else "bold"
-        cells = (option.name, option.show(value) or "-", _default(option), _meaning(option))
+        cells = (option.name, option.show(value) or "-", _default(spec, option), _meaning(option))
         table.add_row(*(Text(cell, style=style) for cell in cells))
     console.print()
     console.print(table)
@@ -151,8 +151,12 @@ def _notes(spec: Spec, path_mtu: int) -> list[str]:
     return [f"mtu is {spec.mtu}: packets above {fits} octets are fragmented on the way, or lost{advice}"]
 
 
-def _default(option: Option) -> str:
-    if option.required:
+def _required(spec: Spec, option: Option) -> bool:
+    return option.required or (option.essential and spec.fd is None)
+
+
+def _default(spec: Spec, option: Option) -> str:
+    if _required(spec, option):
         return "required"
     return option.show(option.default) or "-"
 

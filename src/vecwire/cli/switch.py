@@ -5,14 +5,18 @@ from typing import Annotated
 import typer
 
 from vecwire.cli._common import (
+    DropOption,
     DurationOption,
     JsonOption,
     PollOption,
+    SeccompOption,
     StatsOption,
+    UserOption,
     VerboseOption,
 )
 from vecwire.cli._completion import complete_spec
 from vecwire.cli._running import Shared, run
+from vecwire.confine import Seccomp
 from vecwire.switch import ADDRESSES, AGE, Switch
 from vecwire.transports import TransportPort
 
@@ -25,6 +29,8 @@ ports when it ends: after --duration, on Ctrl-C or on SIGTERM. A peer or an inte
 waited for, and the others go on. Frames are adapted to each port on the way, as a cable does it.
 
 VLANs, horizon groups, limits and ports that come and go need a file: see "vecwire run".
+
+Once ports are open it keeps only the capabilities that opening them again takes, and none with --drop.
 
 With --json it prints one event a line: "warning", "ready", "stats" (every --stats seconds) and "end".
 
@@ -53,17 +59,20 @@ def command(
     duration: DurationOption = None,
     stats: StatsOption = None,
     poll: PollOption = 0,
+    user: UserOption = None,
+    drop: DropOption = False,
+    seccomp: SeccompOption = Seccomp.ON,
     json: JsonOption = False,
     verbose: VerboseOption = 0,  # noqa: ARG001 # its callback does the work
 ) -> None:
     """Joins ports until the end is asked for."""
 
     def join(ports: list[TransportPort]) -> Switch:
-        switch = Switch(age=age, addresses=addresses, poll=poll)
+        switch = Switch(age=age, addresses=addresses, poll=poll, confine=seccomp)
         for port in ports:
             switch.add(port)
         return switch
 
     if len(specs) < 2:
         raise typer.BadParameter("a switch has two ports at the least: name one more transport")
-    run(specs, join, Shared(json=json, duration=duration, stats=stats))
+    run(specs, join, Shared(json=json, duration=duration, stats=stats, user=user, drop=drop))

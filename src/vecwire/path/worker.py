@@ -9,8 +9,9 @@ interface is full, the socket is not), so the seat tries again a millisecond lat
 often.
 
 Seats come, go and change while frames move. Who wants that posts a message: a function that the worker
-calls, with the GIL, between two rounds. So nothing that the hot path reads is ever written beside it, and
-there is no lock. The methods that change seats are for messages, or for when ``run`` is not running.
+calls, with the GIL, between two rounds, and that lasts until the seats are changed. So nothing that the hot
+path reads is ever written beside it, and there is no lock. The methods that change seats are for messages,
+for whoever has the worker wait in one (``vecwire.engine``), or for when ``run`` is not running.
 
 A port whose peer or interface is gone leaves the epoll set, and the owner is told so, once; when it has
 brought the port back, it sends a message that says so. Idle, the worker sleeps without a timer; while frames

@@ -177,7 +177,10 @@ def _exclusive(spec: Spec) -> tuple[object, str] | None:
     """Returns what the spec takes for itself alone, as a key and in words; None where it shares."""
     netns = spec.netns
     inside = f" in {netns}" if netns else ""
-    if isinstance(spec, TapSpec | HybridSpec) and "%" not in spec.ifname:  # a pattern is a new name each time
+    if spec.fd is not None:
+        return ("fd", spec.fd), f"the descriptor {spec.fd}"
+    # A pattern is a new name each time.
+    if isinstance(spec, TapSpec | HybridSpec) and "%" not in (spec.ifname or ""):
         # Documentation/networking/tuntap.rst: a tap without IFF_MULTI_QUEUE has one reader.
         return ("tap", netns, spec.ifname), f"the tap {spec.ifname}{inside}"
     if isinstance(spec, BessSpec) and spec.listen:
@@ -228,7 +231,7 @@ def _shared_interfaces(config: "Config") -> Iterator[Finding]:
     first: dict[tuple[str | None, str], str] = {}
     for name, port in config.ports.items():
         spec = port.parsed
-        if not isinstance(spec, RawSpec):
+        if not isinstance(spec, RawSpec) or spec.ifname is None:
             continue
         other = first.setdefault((spec.netns, spec.ifname), name)
         if other != name:

@@ -140,6 +140,14 @@ class ServiceConfig(Part):
         ),
         Allowed("the name or the number of a user, as text"),
     ] = None
+    seccomp: Annotated[
+        Literal["on", "off", "require"],
+        Field(
+            description="Hold workers to the system calls of their loop; with require the service does not "
+            "start where that cannot be."
+        ),
+        Allowed('"on", "off" or "require"'),
+    ] = "on"
     log: Annotated[
         Literal["text", "json"],
         Field(description="How log records are written: lines of text, or an object on each line."),

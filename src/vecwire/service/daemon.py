@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
+from vecwire.confine import Seccomp
 from vecwire.errors import VecwireError
 from vecwire.service import logs, privileges
 from vecwire.service.config import Config, load
@@ -40,6 +41,7 @@ class Settings:
         control: the path of the control socket.
         metrics: ADDR:PORT of the metrics.
         user: the user to become.
+        seccomp: whether workers are held to the system calls of their loop; None leaves it to the file.
         duration: seconds after which to end; None is never.
         level: the least level of what is logged.
     """
@@ -49,6 +51,7 @@ class Settings:
     control: str | None = None
     metrics: str | None = None
     user: str | None = None
+    seccomp: Seccomp | None = None
     duration: float | None = None
     level: int = logging.INFO
 
@@ -110,6 +113,7 @@ class _Process:
             workers=wanted.workers or told.workers,
             pin=wanted.pin or told.pin,
             poll=told.poll,
+            confine=wanted.seccomp or Seccomp(told.seccomp),
             stop=self._ask_to_end,
         )
         async with contextlib.AsyncExitStack() as stack:
@@ -151,10 +155,7 @@ class _Process:
     def _drop_privileges(self) -> None:
         """Gives up what opening the ports again does not take."""
         specs = [port.parsed for port in self._config.ports.values()]
-        keep = privileges.needed(specs, force_buffers=privileges.buffers_are_limited())
-        now = privileges.keep(keep, self._settings.user or self._config.service.user)
-        kept = ", ".join(sorted(now.effective)) or "no capability"
-        logger.info("goes on as user %d with %s", now.user, kept)
+        privileges.keep_needed(specs, self._settings.user or self._config.service.user)
 
     def _begin(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -9,46 +9,39 @@ is executed later gains anything.
 Capabilities and no-new-privileges belong to a thread, and a new thread has those of the one that starts it.
 ``keep`` therefore refuses to work beside other threads: call it before any is started.
 
-Sources: capabilities(7), capset(2), prctl(2), linux/capability.h. There is no library for this on PyPI that
-is kept up: python-prctl and pyprctl had their last releases in 2020 and 2021.
+Sources: capabilities(7), prctl(2).
 """
 
 import contextlib
-import ctypes
 import errno
+import logging
 import os
 import pwd
 import re
 import threading
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from vecwire.confine.capabilities import (
+    NAMES,
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
+    PR_CAPBSET_DROP,
+    PR_SET_KEEPCAPS,
+    PR_SET_NO_NEW_PRIVS,
+    Privileges,
+    count,
+    name_of,
+    prctl,
+    set_capabilities,
+)
 from vecwire.errors import PortError, UnsupportedError
-from vecwire.spec import Spec
+from vecwire.spec import BessSpec, Spec
 from vecwire.transports._sockets import BUFFER
 
-#: The names of capabilities, by number (linux/capability.h).
-NAMES: tuple[str, ...] = tuple(
-    f"CAP_{name}"
-    for name in (
-        *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"),
-        *("SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW"),
-        *("IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT"),
-        *("SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD"),
-        *("LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG"),
-        *("WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"),
-    )
-)
+logger = logging.getLogger("vecwire.service")
 
-CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
-PR_SET_KEEPCAPS = 8  # linux/prctl.h
-PR_CAPBSET_READ = 23
-PR_CAPBSET_DROP = 24
-PR_SET_NO_NEW_PRIVS = 38
-PR_CAP_AMBIENT = 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
 #: How long a thread that has ended for Python may take to end for the kernel, in seconds.
 PATIENCE = 1.0
 
@@ -56,60 +49,20 @@ _NAMED = re.compile(r"^CAP_\w+")
 _MEMORY = (Path("/proc/sys/net/core/rmem_max"), Path("/proc/sys/net/core/wmem_max"))
 
 
-@dataclass(frozen=True, slots=True)
-class Privileges:
-    """What this thread may do, as /proc tells it.
-
-    Attributes:
-        user: the effective user's number.
-        group: the effective group's number.
-        groups: the supplementary groups.
-        permitted: the capabilities that it may take.
-        effective: those in force.
-        inheritable: those that a program with file capabilities may inherit.
-        ambient: those that every program inherits.
-        bounding: the most that any program could gain.
-        no_new_privileges: whether no program gains anything.
-    """
-
-    user: int
-    group: int
-    groups: frozenset[int]
-    permitted: frozenset[str]
-    effective: frozenset[str]
-    inheritable: frozenset[str]
-    ambient: frozenset[str]
-    bounding: frozenset[str]
-    no_new_privileges: bool
-
-    @classmethod
-    def read(cls) -> "Privileges":
-        """Those of the calling thread, now (proc_pid_status(5))."""
-        text = Path("/proc/thread-self/status").read_text(encoding="utf-8")
-        told = {name: value.split() for name, _, value in (line.partition(":") for line in text.splitlines())}
-        return cls(
-            user=int(told["Uid"][1]),
-            group=int(told["Gid"][1]),
-            groups=frozenset(map(int, told["Groups"])),
-            permitted=_names(told["CapPrm"]),
-            effective=_names(told["CapEff"]),
-            inheritable=_names(told["CapInh"]),
-            ambient=_names(told["CapAmb"]),
-            bounding=_names(told["CapBnd"]),
-            no_new_privileges=told["NoNewPrivs"] == ["1"],
-        )
-
-
-def needed(specs: Iterable[Spec], *, force_buffers: bool = True) -> frozenset[str]:
+def needed(specs: Iterable[Spec], *, force_buffers: bool = True, root: bool = False) -> frozenset[str]:
     """The capabilities that it takes to open these specs again, by name.
 
     Args:
         specs: the specs of all ports.
         force_buffers: whether sockets are to have their large buffers past the host's limits, which takes
             CAP_NET_ADMIN; see ``buffers_are_limited``.
+        root: whether user 0 goes on, who reaches the sockets of others by CAP_DAC_OVERRIDE.
     """
     found: set[str] = set()
     for spec in specs:
+        if spec.fd is not None:
+            # What was passed in is never opened.
+            continue
         found |= {match.group() for line in spec.requirements if (match := _NAMED.match(line))}
         if force_buffers:
             found.add("CAP_NET_ADMIN")
@@ -119,6 +72,8 @@ def needed(specs: Iterable[Spec], *, force_buffers: bool = True) -> frozenset[st
         if spec.netns is not None and spec.netns.startswith("/proc/"):
             # Another process's namespace: PTRACE_MODE_READ_FSCREDS of ptrace(2), as namespaces(7) says.
             found.add("CAP_SYS_PTRACE")
+        if root and isinstance(spec, BessSpec) and not (spec.dst or spec.listen or "").startswith("@"):
+            found.add("CAP_DAC_OVERRIDE")
     return frozenset(found)
 
 
@@ -128,6 +83,27 @@ def buffers_are_limited() -> bool:
         return any(int(path.read_text(encoding="ascii")) < BUFFER for path in _MEMORY)
     except (OSError, ValueError):
         return True
+
+
+def keep_needed(specs: Iterable[Spec], user: str | None = None) -> Privileges:
+    """Gives up what it does not take to open these specs again, becomes another user, and says so in the log.
+
+    Args:
+        specs: the specs of all ports.
+        user: the user to become; None stays who it is.
+
+    Returns:
+        What the process may do now.
+
+    Raises:
+        PortError: if there is no such user.
+        UnsupportedError: if the kernel refuses, or what was given up is still there.
+        RuntimeError: if other threads run already.
+    """
+    root = user is None and os.geteuid() == 0
+    now = keep(needed(specs, force_buffers=buffers_are_limited(), root=root), user)
+    logger.info("goes on as user %d with %s", now.user, ", ".join(sorted(now.effective)) or "no capability")
+    return now
 
 
 def keep(capabilities: Collection[str], user: str | None = None) -> Privileges:
@@ -159,15 +135,15 @@ def keep(capabilities: Collection[str], user: str | None = None) -> Privileges:
     bounded = "CAP_SETPCAP" in before.permitted
     if bounded:
         # Permitted is not yet in force where the process was started as an ordinary user.
-        _set(before.permitted, before.permitted, "take CAP_SETPCAP")
-        for number in range(_count()):
-            if _name(number) not in kept:
-                _prctl("reduce the bounding set", PR_CAPBSET_DROP, number)
+        set_capabilities(before.permitted, before.permitted, "take CAP_SETPCAP")
+        for number in range(count()):
+            if name_of(number) not in kept:
+                prctl("reduce the bounding set", PR_CAPBSET_DROP, number)
     if account is not None:
         _become(account)
-    _prctl("clear the ambient set", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-    _set(kept, kept, "give up capabilities")
-    _prctl("set no-new-privileges", PR_SET_NO_NEW_PRIVS, 1)
+    prctl("clear the ambient set", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    set_capabilities(kept, kept, "give up capabilities")
+    prctl("set no-new-privileges", PR_SET_NO_NEW_PRIVS, 1)
     now = Privileges.read()
     _verify(now, before, kept, account, bounded=bounded)
     return now
@@ -175,7 +151,7 @@ def keep(capabilities: Collection[str], user: str | None = None) -> Privileges:
 
 def _become(account: pwd.struct_passwd) -> None:
     """Becomes another user; the permitted set stays."""
-    _prctl("keep capabilities", PR_SET_KEEPCAPS, 1)
+    prctl("keep capabilities", PR_SET_KEEPCAPS, 1)
     try:
         os.setgroups(_groups(account))
         os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
@@ -187,7 +163,7 @@ def _become(account: pwd.struct_passwd) -> None:
             remedy="start as root, or as that user and without the option user",
         ) from error
     finally:
-        _prctl("keep capabilities no more", PR_SET_KEEPCAPS, 0)
+        prctl("keep capabilities no more", PR_SET_KEEPCAPS, 0)
 
 
 def _verify(
@@ -267,65 +243,3 @@ def account_of(user: str) -> pwd.struct_passwd:
 def _groups(account: pwd.struct_passwd) -> list[int]:
     """All groups of a user."""
     return sorted(set(os.getgrouplist(account.pw_name, account.pw_gid)))
-
-
-def _count() -> int:
-    """How many capabilities this kernel has."""
-    try:
-        return int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii")) + 1
-    except OSError:
-        # The first that the kernel does not know is an error (prctl(2)).
-        number = 0
-        while number < 64 and _libc().prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
-            number += 1
-        return number
-
-
-def _name(number: int) -> str:
-    return NAMES[number] if number < len(NAMES) else f"CAP_{number}"
-
-
-def _names(told: list[str]) -> frozenset[str]:
-    """The capabilities of a set that /proc writes in hexadecimal."""
-    mask = int(told[0], 16)
-    return frozenset(_name(number) for number in range(mask.bit_length()) if mask >> number & 1)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(doing: str, *arguments: int) -> None:
-    """Calls prctl(2).
-
-    Raises:
-        UnsupportedError: if the kernel refuses.
-    """
-    # It is a variadic function of longs.
-    words = [ctypes.c_ulong(word) for word in (*arguments, 0, 0, 0, 0)[1:5]]
-    if _libc().prctl(arguments[0], *words) < 0:
-        raise _refused(doing)
-
-
-def _set(effective: Collection[str], permitted: Collection[str], doing: str) -> None:
-    """Sets the effective and permitted capabilities, and no inheritable ones (capset(2)).
-
-    Raises:
-        UnsupportedError: if the kernel refuses.
-    """
-    masks = [
-        sum(1 << number for number in range(64) if _name(number) in names)
-        for names in (effective, permitted, ())
-    ]
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    halves = [mask >> shift & 0xFFFF_FFFF for shift in (0, 32) for mask in masks]
-    if _libc().capset(header, (ctypes.c_uint32 * 6)(*halves)) != 0:
-        raise _refused(doing)
-
-
-def _refused(doing: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"cannot {doing}",
-        errno=ctypes.get_errno(),
-        remedy="let the container's or unit's system call filter allow prctl(2) and capset(2)",
-    )

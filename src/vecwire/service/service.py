@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vecwire.confine import Seccomp
 from vecwire.engine import Engine
 from vecwire.errors import PortError
 from vecwire.keeper import Keeper
@@ -45,6 +46,7 @@ class Service:
         workers: how many threads move frames; cables and switches are spread over them.
         pin: whether each worker stays on a processor of its own.
         poll: microseconds for which a worker looks again before it sleeps.
+        confine: what workers give up at their start; see ``vecwire.confine``.
         stop: called when the service is asked to end.
     """
 
@@ -55,6 +57,7 @@ class Service:
         workers: int = 1,
         pin: bool = False,
         poll: int = 0,
+        confine: Seccomp | None = None,
         stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = path
@@ -67,6 +70,7 @@ class Service:
                 cpu=processors[number % len(processors)] if pin else None,
                 name=f"vecwire-worker{number}",
                 keeper=self._keeper,
+                confine=confine,
             )
             for number in range(workers)
         ]

@@ -23,6 +23,7 @@ from vecwire.spec.impairment import Impairment
 from vecwire.spec.kinds import Boolean, Host, Integer, Interface, Port, TapInterface, UnixAddress
 from vecwire.spec.options import Option, about
 from vecwire.spec.parser import parse_as_one_of, place_of
+from vecwire.spec.passed import Passed
 from vecwire.spec.rules import AtMost, Both, Differ, Excludes, Needs, OfFamily, OneOf
 
 __all__ = [
@@ -61,6 +62,7 @@ _ON = Boolean()
 _FAMILY = (OfFamily("src"), OfFamily("dst"))
 
 
+_TAP = about(TapInterface(), "The tap, made if it is not there.", aliases=("iface", "dev"), essential=True)
 _PACKET_SOCKET = "CAP_NET_RAW, for a packet socket."
 _TUN = (
     "/dev/net/tun, open to the user for reading and writing.",
@@ -73,8 +75,15 @@ class RawSpec(Spec):
     """Frames of a network interface, through packet sockets (packet(7)): ``raw,ifname=eth1``."""
 
     transport = "raw"
+    rules = (Needs("tx_fd", "fd"),)
 
-    ifname: str = field(metadata=about(Interface(), "The network interface.", aliases=("iface", "dev")))
+    ifname: str | None = field(
+        default=None,
+        metadata=about(Interface(), "The network interface.", aliases=("iface", "dev"), essential=True),
+    )
+    tx_fd: int | str | None = field(
+        default=None, metadata=about(Passed(), "A second descriptor, which sends; `fd` then only receives.")
+    )
     promisc: bool = field(
         default=True, metadata=about(_ON, "Receive frames for every address while the port is open.")
     )
@@ -91,9 +100,7 @@ class TapSpec(Spec):
 
     transport = "tap"
 
-    ifname: str = field(
-        metadata=about(TapInterface(), "The tap, made if it is not there.", aliases=("iface", "dev"))
-    )
+    ifname: str | None = field(default=None, metadata=_TAP)
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -106,9 +113,12 @@ class HybridSpec(Spec):
     """A tap to send, a packet socket on the tap's interface to receive: ``hybrid,ifname=tap0``."""
 
     transport = "hybrid"
+    rules = (Both("fd", "tx_fd"),)
 
-    ifname: str = field(
-        metadata=about(TapInterface(), "The tap, made if it is not there.", aliases=("iface", "dev"))
+    ifname: str | None = field(default=None, metadata=_TAP)
+    tx_fd: int | str | None = field(
+        default=None,
+        metadata=about(Passed(), "The tap's descriptor, which sends; `fd` is the packet socket."),
     )
 
     @property
@@ -123,8 +133,18 @@ class _InetSpec(Spec):
 
     _protocol: ClassVar[str]
 
-    src: str = field(metadata=about(Host(peer=False), "The local address or host name.", aliases=("local",)))
-    dst: str = field(metadata=about(Host(peer=True), "The peer's address or host name.", aliases=("remote",)))
+    src: str | None = field(
+        default=None,
+        metadata=about(
+            Host(peer=False), "The local address or host name.", aliases=("local",), essential=True
+        ),
+    )
+    dst: str | None = field(
+        default=None,
+        metadata=about(
+            Host(peer=True), "The peer's address or host name.", aliases=("remote",), essential=True
+        ),
+    )
     v6: bool = field(default=False, metadata=about(_ON, "Use IPv6.", aliases=("ipv6",)))
 
     @property
@@ -189,8 +209,8 @@ class L2tpv3Spec(_InetSpec):
         *_FAMILY,
         Needs("srcport", "udp", "udp=1"),
         Needs("dstport", "udp", "udp=1"),
-        Needs("udp", "srcport"),
-        Needs("udp", "dstport"),
+        Needs("udp", "srcport", unless="fd"),
+        Needs("udp", "dstport", unless="fd"),
         Both("rx_cookie", "tx_cookie"),
         Needs("cookie64", "rx_cookie", "rx_cookie and tx_cookie"),
         AtMost("rx_cookie", _U32.maximum, unless="cookie64"),
@@ -200,10 +220,10 @@ class L2tpv3Spec(_InetSpec):
 
     udp: bool = field(default=False, metadata=about(_ON, "Use UDP; 0 uses IP protocol 115."))
     srcport: int | str | None = field(
-        default=None, metadata=about(Port(), "The local UDP port.", aliases=("src_port",))
+        default=None, metadata=about(Port(), "The local UDP port.", aliases=("src_port",), place=True)
     )
     dstport: int | str | None = field(
-        default=None, metadata=about(Port(), "The peer's UDP port.", aliases=("dst_port",))
+        default=None, metadata=about(Port(), "The peer's UDP port.", aliases=("dst_port",), place=True)
     )
     rx_session: int = field(
         metadata=about(_SESSION, "The session that received packets must carry.", aliases=("rxsession",))
@@ -255,20 +275,21 @@ class BessSpec(Spec):
 
     transport = "bess"
     rules = (
-        OneOf("dst", "listen"),
+        OneOf("dst", "listen", unless="fd"),
         Excludes("src", "listen", "a server's own address is that of listen"),
         Differ("src", "dst"),
     )
 
     dst: str | None = field(
-        default=None, metadata=about(UnixAddress(), "The server's address, to connect to.")
+        default=None, metadata=about(UnixAddress(), "The server's address, to connect to.", place=True)
     )
     listen: str | None = field(
-        default=None, metadata=about(UnixAddress(), "The address at which to serve one client after another.")
+        default=None,
+        metadata=about(UnixAddress(), "The address at which to serve one client after another.", place=True),
     )
     src: str | None = field(
         default=None,
-        metadata=about(UnixAddress(), "The client's own address, for a server that looks at it."),
+        metadata=about(UnixAddress(), "The client's own address, for a server that looks at it.", place=True),
     )
 
     @property

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from vecwire.spec import impairment as impair
 from vecwire.spec.impairment import IMPAIRMENTS, Impairment
 from vecwire.spec.kinds import Boolean, Expression, FilePath, Integer, Mac, Namespace
 from vecwire.spec.options import Option, about, options_of
+from vecwire.spec.passed import InPlaceOf, Passed
 from vecwire.spec.rules import Excludes, Rule
 from vecwire.spec.text import quote
 
@@ -26,6 +27,7 @@ class Spec(ABC):
 
     transport: ClassVar[str]
     common_rules: ClassVar[tuple[Rule, ...]] = (
+        InPlaceOf(),
         Excludes("bpffile", "filter", "one filter decides which frames come in"),
         *impair.RULES,
     )
@@ -76,7 +78,15 @@ class Spec(ABC):
         default=False, metadata=about(_ON, "Keep the time at which each frame was received, in nanoseconds.")
     )
     netns: str | None = field(
-        default=None, metadata=about(Namespace(), "The network namespace in which to open the transport.")
+        default=None,
+        metadata=about(Namespace(), "The network namespace in which to open the transport.", place=True),
+    )
+    fd: int | str | None = field(
+        default=None,
+        metadata=about(
+            Passed(),
+            "A descriptor that is open already, in place of opening one; the port takes a duplicate.",
+        ),
     )
     delay: float = field(default=0.0, metadata=impair.DELAY)
     jitter: float = field(default=0.0, metadata=impair.JITTER)
@@ -153,8 +163,22 @@ class Spec(ABC):
             )
         return outer_mtu - self.overhead
 
+    def handed(self, fd: int, tx_fd: int | None = None) -> Self:
+        """Returns the spec of the same port over descriptors that are open already.
+
+        Args:
+            fd: the descriptor, or the one that receives where there are two.
+            tx_fd: the one that sends, where that is another.
+        """
+        changes: dict[str, Any] = {option.name: option.default for option in self.options() if option.place}
+        if tx_fd is not None:
+            changes["tx_fd"] = tx_fd
+        return replace(self, fd=fd, **changes)
+
     def with_common(self, *own: str) -> tuple[str, ...]:
         """Returns a transport's requirements with those of the common options."""
+        if self.fd is not None:
+            return ()
         if self.netns is None:
             return own
         return (*own, f"CAP_SYS_ADMIN over the network namespace {self.netns}, to enter it.")

@@ -30,6 +30,8 @@ class Option:
         aliases: The other names under which it is accepted.
         meaning: What it does, in one sentence.
         unit: What its number counts, in the plural; empty for what is not a quantity.
+        place: Whether it says what to open, so that it is not given with ``fd``.
+        essential: Whether it must be given where ``fd`` is not.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Option:
     aliases: tuple[str, ...]
     meaning: str
     unit: str
+    place: bool = False
+    essential: bool = False
 
     def read(self, text: str) -> object:
         """Returns the checked value that the text means.
@@ -79,9 +83,18 @@ class Option:
         )
 
 
-def about(kind: Kind, meaning: str, *, aliases: tuple[str, ...] = (), unit: str = "") -> Mapping[str, Any]:
+def about(
+    kind: Kind,
+    meaning: str,
+    *,
+    aliases: tuple[str, ...] = (),
+    unit: str = "",
+    place: bool = False,
+    essential: bool = False,
+) -> Mapping[str, Any]:
     """Returns the metadata of a spec's field: what :class:`Option` says, but for name and default."""
-    return {_METADATA: (kind, meaning, aliases, unit)}
+    told = {"kind": kind, "meaning": meaning, "aliases": aliases, "unit": unit}
+    return {_METADATA: {**told, "place": place or essential, "essential": essential}}
 
 
 @functools.cache
@@ -90,13 +103,9 @@ def options_of(spec_class: type[Any]) -> tuple[Option, ...]:
     return tuple(
         Option(
             name=field.name,
-            kind=kind,
             default=None if field.default is dataclasses.MISSING else field.default,
             required=field.default is dataclasses.MISSING,
-            aliases=aliases,
-            meaning=meaning,
-            unit=unit,
+            **field.metadata[_METADATA],
         )
         for field in dataclasses.fields(spec_class)
-        for kind, meaning, aliases, unit in [field.metadata[_METADATA]]
     )

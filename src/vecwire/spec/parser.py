@@ -39,8 +39,11 @@ def parse_as_one_of(text: str, classes: Mapping[str, type[Spec]]) -> Spec:
             values[option.name] = option.read(item.value or "")
         except SpecError as error:
             raise error.at(text, item.value_start, item.value_end) from None
+    passed = "fd" in given
     if missing := [
-        option.name for option in spec_class.options() if option.required and option.name not in given
+        option.name
+        for option in spec_class.options()
+        if option.name not in given and (option.required or (option.essential and not passed))
     ]:
         raise SpecError(f"{name} needs {_listed(missing, 'and')}", option=missing[0]).at(
             text, *_place(chosen)

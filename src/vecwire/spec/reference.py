@@ -102,7 +102,7 @@ def _row(option: Option) -> tuple[str, ...]:
     return (
         f"`{option.name}`",
         f"`{option.kind.placeholder}`" + (f" {option.unit}" if option.unit else ""),
-        "required" if option.required else default,
+        "required" if option.required else "required without `fd`" if option.essential else default,
         f"{option.meaning} Must be {option.kind.allowed}." if _needs_words(option) else option.meaning,
         ", ".join(f"`{alias}`" for alias in option.aliases),
     )

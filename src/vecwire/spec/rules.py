@@ -35,21 +35,28 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """``option`` makes sense only with ``needed``; ``example`` says how that is given."""
+    """``option`` makes sense only with ``needed``; ``example`` says how that is given.
+
+    With the option ``unless`` it is not needed.
+    """
 
     option: str
     needed: str
     example: str = ""
+    unless: str = ""
 
     def check(self, spec: Optioned) -> None:
         """Returns if the option is not set, or the one that it needs is set too."""
+        if self.unless and is_set(spec, self.unless):
+            return
         if is_set(spec, self.option) and not is_set(spec, self.needed):
             how = self.example or self.needed
             raise SpecError(f"{self.option} needs {how}", option=self.option, allowed=how)
 
     def statement(self) -> str:
         """Returns the rule as a Markdown sentence."""
-        return f"`{self.option}` needs {_code(self.example or self.needed)}."
+        without = f" without `{self.unless}`" if self.unless else ""
+        return f"`{self.option}` needs {_code(self.example or self.needed)}{without}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +81,11 @@ class Both:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Exactly one of two options is given."""
+    """Exactly one of two options is given; with the option ``unless`` neither is required."""
 
     first: str
     second: str
+    unless: str
 
     def check(self, spec: Optioned) -> None:
         """Returns if one of them is set and the other is not."""
@@ -86,12 +94,12 @@ class OneOf:
             raise SpecError(
                 f"{both} contradict each other: give one of them", option=self.second, allowed=either
             )
-        if not is_set(spec, self.first) and not is_set(spec, self.second):
+        if not any(is_set(spec, name) for name in (self.first, self.second, self.unless)):
             raise SpecError(f"{either} is needed", option=self.first, allowed=either)
 
     def statement(self) -> str:
         """Returns the rule as a Markdown sentence."""
-        return f"Exactly one of `{self.first}` and `{self.second}` is given."
+        return f"Exactly one of `{self.first}` and `{self.second}` is given without `{self.unless}`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +172,7 @@ class OfFamily:
     def check(self, spec: Optioned) -> None:
         """Returns if the address is of that family."""
         host, v6 = getattr(spec, self.option), getattr(spec, self.v6)
-        address = address_of(host)
+        address = None if host is None else address_of(host)
         if address is not None and (address.version == 6) is not v6:
             message = f"{self.option} is an IPv{address.version} address, but {self.v6} is {int(v6)}"
             raise SpecError(message, option=self.option, given=host, suggestion=f"{self.v6}={int(not v6)}")

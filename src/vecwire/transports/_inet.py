@@ -14,6 +14,7 @@ from vecwire import bpf
 from vecwire.errors import PortError
 from vecwire.transports._descriptor import Opening
 from vecwire.transports._opened import UDP_SEGMENTATION, Opened
+from vecwire.transports._passed import Wrong, connected, take_socket, view
 from vecwire.transports._refusal import refusal
 from vecwire.transports._sockets import enlarge_buffers
 from vecwire.wire.encap import Encapsulation
@@ -21,6 +22,7 @@ from vecwire.wire.encap import Encapsulation
 UDP_HEADER = 8
 UDP_SEGMENT = 103  # linux/udp.h
 UDP_GRO = 104
+IPV6_HDRINCL = 36  # linux/in6.h
 LONGEST_SEGMENT = 65000
 Address = tuple[str, int] | tuple[str, int, int, int]
 
@@ -94,6 +96,57 @@ def open_connected(
             bpf.detach(tunnel.fileno())
         made.complete()
     return opened
+
+
+def take_connected(
+    given: int | str, *, v6: bool, protocol: int, encapsulation: Encapsulation, trains: bool = False
+) -> Opened:
+    """The same with a socket that is connected already, which is what ``fd=`` names.
+
+    Args:
+        given: the descriptor.
+        v6: whether the spec is of IPv6.
+        protocol: the IP protocol; IPPROTO_UDP for a UDP socket, any other for a raw one.
+        encapsulation: what stands in front of frames.
+        trains: asks for several datagrams a message, where that is UDP.
+
+    Raises:
+        SpecError: if it is another descriptor, or not connected.
+        PortError: if this process may have no more descriptors.
+    """
+    udp = protocol == socket.IPPROTO_UDP
+    version = "IPv6" if v6 else "IPv4"
+    what = f"a UDP socket of {version}" if udp else f"a raw socket of {version} and protocol {protocol}"
+    opened = Opened(encapsulation=encapsulation)
+    wrong = Wrong("fd", given)
+    family, kind = (socket.AF_INET6 if v6 else socket.AF_INET), socket.SOCK_DGRAM if udp else socket.SOCK_RAW
+    with Opening() as made:
+        descriptor = take_socket(made, wrong, what, family, kind, protocol)
+        if not connected(descriptor):
+            raise wrong.error("has no peer: connect(2) it, so that nobody else's packets come in")
+        with view(descriptor) as tunnel:
+            if kind == socket.SOCK_RAW and _brings_own_header(tunnel, v6=v6):
+                raise wrong.error("sends its own IP headers (IP_HDRINCL): pass one that does not")
+            enlarge_buffers(tunnel, opened)
+            if udp and trains:
+                _enable_udp_offloads(tunnel, opened)
+            elif udp:
+                # It may have been on; what is not known there was never on.
+                with contextlib.suppress(OSError):
+                    tunnel.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 0)
+        opened.rx = opened.tx = descriptor
+        made.complete()
+    return opened
+
+
+def _brings_own_header(tunnel: socket.socket, *, v6: bool) -> bool:
+    """Whether a raw socket's user writes the IP header (raw(7))."""
+    level, option = (socket.IPPROTO_IPV6, IPV6_HDRINCL) if v6 else (socket.IPPROTO_IP, int(socket.IP_HDRINCL))
+    try:
+        return bool(tunnel.getsockopt(level, option))
+    except OSError:
+        # Before Linux 4.5 there was none for IPv6.
+        return False
 
 
 def _enable_udp_offloads(tunnel: socket.socket, opened: Opened) -> None:

@@ -10,6 +10,7 @@ net/core/sock.c): the one that sends is watched only while there is no room.
 """
 
 import array
+import errno
 import fcntl
 import os
 import socket
@@ -18,6 +19,7 @@ import struct
 from vecwire import bpf
 from vecwire.transports._descriptor import Descriptor, Opening
 from vecwire.transports._opened import GSO_TCP, GSO_UDP, SUPER_FRAMES, Opened
+from vecwire.transports._passed import LOST, Wrong, take_socket, view
 from vecwire.transports._refusal import missing_interface, refusal
 from vecwire.transports._sockets import enlarge_buffers
 from vecwire.wire.vnet import SHORT
@@ -31,6 +33,7 @@ PACKET_IGNORE_OUTGOING = 23
 PACKET_MR_PROMISC = 1
 ETH_P_ALL = 3
 SIOCETHTOOL = 0x8946
+SIOCGIFINDEX = 0x8933
 ETHTOOL_GTSO = 0x0000001E
 VNET = "virtio-net header"
 #: The release from which packet sockets take UDP super-frames (include/linux/virtio_net.h).
@@ -79,21 +82,60 @@ def open_receiver(
     opened.ifname = ifname
     opened.ifindex = interface_index(ifname)
     with _packet_socket() as made_socket:
-        opened.rx_vnet = _enable_vnet(made_socket, opened)
-        made_socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-        enlarge_buffers(made_socket, opened)
-        opened.guard = bpf.only(outgoing=True) if outgoing_only else _ignore_outgoing(made_socket, opened)
         descriptor = made.descriptor(os.dup(made_socket.fileno()), f"packet socket on {ifname}")
-        if opened.guard:
-            opened.filter(descriptor, opened.guard + bpf.accept_all())
+        _set_up_receiver(made_socket, descriptor, opened, outgoing_only=outgoing_only)
         _bind(made_socket, ifname, ETH_P_ALL)
         if promisc:
-            request = struct.pack("=iHH8x", opened.ifindex, PACKET_MR_PROMISC, 0)
-            try:
-                made_socket.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
-            except OSError as error:
-                opened.refuse("promiscuous mode", error)
+            _receive_all(made_socket, opened)
     return descriptor
+
+
+def take_receiver(
+    made: Opening, opened: Opened, given: int | str, *, outgoing_only: bool, promisc: bool
+) -> Descriptor:
+    """The same with a packet socket that is bound already, which is what ``fd=`` names.
+
+    Raises:
+        SpecError: if it is another descriptor, or bound to no interface, or not to all protocols.
+        PortError: if this process may have no more descriptors.
+    """
+    wrong = Wrong("fd", given)
+    descriptor = _take(made, wrong, "a packet socket that is bound to an interface")
+    with view(descriptor) as taken:
+        opened.ifname, opened.ifindex, protocol = _bound(taken, wrong)
+        if protocol != ETH_P_ALL:
+            raise wrong.error(f"receives protocol {protocol:#06x} alone: bind it to ETH_P_ALL")
+        _set_up_receiver(taken, descriptor, opened, outgoing_only=outgoing_only)
+        if promisc:
+            _receive_all(taken, opened)
+    return descriptor
+
+
+def take_sender(made: Opening, opened: Opened, given: int | str, option: str) -> Descriptor:
+    """A packet socket that is bound already, to send past the interface's queueing discipline.
+
+    Raises:
+        SpecError: if it is another descriptor, or bound to another interface than what receives.
+        PortError: if this process may have no more descriptors.
+    """
+    wrong = Wrong(option, given)
+    descriptor = _take(made, wrong, "a packet socket that is bound to an interface")
+    with view(descriptor) as taken:
+        ifname, ifindex, protocol = _bound(taken, wrong)
+        if ifindex != opened.ifindex:
+            raise wrong.error(f"is bound to {ifname}, and what receives to {opened.ifname}")
+        _set_up_sender(taken, opened, ifname)
+        if protocol and option != "fd":
+            # Nobody reads it.
+            opened.filter(descriptor, bpf.drop_all())
+    return descriptor
+
+
+def bound_index(descriptor: Descriptor) -> int:
+    """The index of the interface that a packet socket is bound to; 0 or less once it is gone."""
+    with view(descriptor) as each:
+        ifname: str = each.getsockname()[0]
+        return _index(each, ifname) if ifname else 0
 
 
 def open_sender(made: Opening, opened: Opened, ifname: str) -> Descriptor:
@@ -109,18 +151,75 @@ def open_sender(made: Opening, opened: Opened, ifname: str) -> Descriptor:
         PortError: if there is no such interface.
     """
     with _packet_socket() as made_socket:
-        opened.tx_vnet = _enable_vnet(made_socket, opened)
-        if opened.tx_vnet:
-            _note_super_frames(made_socket, opened, ifname)
-        try:
-            made_socket.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
-            opened.offloads.append("qdisc bypass")
-        except OSError as error:
-            opened.refuse("qdisc bypass", error)
-        enlarge_buffers(made_socket, opened)
+        _set_up_sender(made_socket, opened, ifname)
         descriptor = made.descriptor(os.dup(made_socket.fileno()), f"sending packet socket on {ifname}")
         _bind(made_socket, ifname, 0)
     return descriptor
+
+
+def _set_up_receiver(
+    made: socket.socket, descriptor: Descriptor, opened: Opened, *, outgoing_only: bool
+) -> None:
+    """Sets the options of a socket that receives, and the filter that its guard is."""
+    opened.rx_vnet = _enable_vnet(made, opened)
+    made.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    enlarge_buffers(made, opened)
+    opened.guard = bpf.only(outgoing=True) if outgoing_only else _ignore_outgoing(made, opened)
+    if opened.guard:
+        opened.filter(descriptor, opened.guard + bpf.accept_all())
+
+
+def _set_up_sender(made: socket.socket, opened: Opened, ifname: str) -> None:
+    """Sets the options of a socket that sends."""
+    opened.tx_vnet = _enable_vnet(made, opened)
+    if opened.tx_vnet:
+        _note_super_frames(made, opened, ifname)
+    try:
+        made.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        opened.offloads.append("qdisc bypass")
+    except OSError as error:
+        opened.refuse("qdisc bypass", error)
+    enlarge_buffers(made, opened)
+
+
+def _receive_all(made: socket.socket, opened: Opened) -> None:
+    """Asks for frames for every address."""
+    request = struct.pack("=iHH8x", opened.ifindex, PACKET_MR_PROMISC, 0)
+    try:
+        made.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
+    except OSError as error:
+        opened.refuse("promiscuous mode", error)
+
+
+def _take(made: Opening, wrong: Wrong, what: str) -> Descriptor:
+    """A packet socket that was passed in and receives by recvmsg(2)."""
+    descriptor = take_socket(made, wrong, what, socket.AF_PACKET, socket.SOCK_RAW)
+    with view(descriptor) as taken:
+        try:
+            taken.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise wrong.error("has a ring (PACKET_RX_RING): pass one without") from None
+    return descriptor
+
+
+def _bound(taken: socket.socket, wrong: Wrong) -> tuple[str, int, int]:
+    """The interface that a packet socket is bound to, its index, and the protocol.
+
+    The socket itself is asked: its namespace may be another than this process's.
+    """
+    ifname, protocol = taken.getsockname()[:2]
+    if not ifname:
+        raise wrong.error(f"is bound to no interface, or that is gone: {LOST}")
+    return ifname, _index(taken, ifname), protocol
+
+
+def _index(asked: socket.socket, ifname: str) -> int:
+    """The index of an interface of the namespace that a socket is in."""
+    request = struct.pack("16si20x", ifname.encode(), 0)
+    answer = fcntl.ioctl(asked, SIOCGIFINDEX, request)
+    index: int = struct.unpack_from("i", answer, 16)[0]
+    return index
 
 
 def _packet_socket() -> socket.socket:

@@ -27,10 +27,10 @@ from vecwire.transports import _netns, bess
 from vecwire.transports._descriptor import Descriptor
 from vecwire.transports._filters import wanted
 from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
-from vecwire.transports._packet import interface_index
+from vecwire.transports._packet import bound_index, interface_index
 from vecwire.transports._refusal import refusals
 from vecwire.transports._sockets import enable_timestamps
-from vecwire.transports._table import OPENERS
+from vecwire.transports._table import open_transport
 from vecwire.transports._timer import Timer
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class TransportPort:
         patient: whether an interface, a namespace, an address or a peer that is not there is waited for.
 
     Raises:
-        SpecError: if its filter expression is wrong.
+        SpecError: if its filter expression is wrong, or ``fd`` is a descriptor of another kind.
         UnsupportedError: if this user may not, or this host cannot.
         PortError: if the interface, the address or the peer is not there, and ``patient`` is not given; if
             there is no filter in its file.
@@ -66,6 +66,7 @@ class TransportPort:
         self._retry_at = 0.0
         self._left_waiting = False
         self._trouble: str | None = None
+        self._hopeless = False
         self._changed = time.monotonic()
         #: Calls a function while nobody moves the port's frames, where an engine has claimed it.
         self.quietly: Callable[[Callable[[], None]], None] | None = None
@@ -89,10 +90,7 @@ class TransportPort:
         self._closed = False
 
     def _open(self) -> Opened:
-        opener = OPENERS[type(self.spec)]
-        # Some steps have no special word by their openers, such as a socket option.
-        with refusals(f"open {self.spec}", self.spec.transport):
-            return _netns.inside(self.spec.netns, lambda: opener(self.spec))
+        return open_transport(self.spec)
 
     def _attach(self) -> None:
         """Gives the channel the descriptors that there are now."""
@@ -139,7 +137,11 @@ class TransportPort:
         try:
             back = self._recover()
             self._trouble = None
+            self._hopeless = False
         except (VecwireError, OSError, MemoryError) as error:
+            if self.spec.fd is not None and isinstance(error, SpecError) and not self._hopeless:
+                self._hopeless = True
+                logger.warning("%s: stays down: %s", self.spec, error)
             logger.debug("%s: not back yet: %s", self.spec, error)
             self._trouble = str(error) or type(error).__name__
             back = False
@@ -188,8 +190,16 @@ class TransportPort:
                 self._arm()
         return taken
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether trying again is of no use: its descriptor was passed in, and leads nowhere any more."""
+        return self._hopeless
+
     def _interface_is_the_same(self) -> bool:
         ifname, ifindex = self._opened.ifname, self._opened.ifindex
+        if self.spec.fd is not None and self._opened.rx is not None:
+            # It may be in another namespace than this process.
+            return bound_index(self._opened.rx) == ifindex
         try:
             return _netns.inside(self.spec.netns, lambda: interface_index(ifname or "")) == ifindex
         except (PortError, UnsupportedError):
@@ -553,7 +563,7 @@ def open_port(spec: str | Spec, *, patient: bool = False) -> TransportPort:
             the port is then not up until it comes.
 
     Raises:
-        SpecError: if the text is wrong, or a filter expression in it.
+        SpecError: if the text is wrong, or a filter expression in it, or a descriptor that it names.
         UnsupportedError: if this user may not, or this host cannot; it says what to do.
         PortError: if the interface, the address or the peer is not there, and ``patient`` is not given.
     """

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from vecwire.spec import BessSpec, GreSpec, HybridSpec, L2tpv3Spec, RawSpec, Spec, TapSpec
+from vecwire.transports import _netns
 from vecwire.transports._opened import Opened
+from vecwire.transports._refusal import refusals
 from vecwire.transports.bess import open_bess
 from vecwire.transports.gre import open_gre
 from vecwire.transports.hybrid import open_hybrid
@@ -20,3 +22,17 @@ OPENERS: dict[type[Spec], Callable[[Any], Opened]] = {
     L2tpv3Spec: open_l2tpv3,
     BessSpec: open_bess,
 }
+
+
+def open_transport(spec: Spec) -> Opened:
+    """Opens what a spec says, in its namespace.
+
+    Raises:
+        SpecError: if a filter expression is wrong, or a descriptor that was passed in.
+        UnsupportedError: if this user may not, or this host cannot.
+        PortError: if the interface, the address or the peer is not there.
+    """
+    opener = OPENERS[type(spec)]
+    # Some steps have no special word by their openers, such as a socket option.
+    with refusals(f"open {spec}", spec.transport):
+        return _netns.inside(spec.netns, lambda: opener(spec))

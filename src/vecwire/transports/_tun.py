@@ -10,18 +10,23 @@ import os
 import socket
 import struct
 
+from vecwire import bpf
 from vecwire.transports._descriptor import Descriptor, Opening
 from vecwire.transports._opened import GSO_TCP, GSO_UDP, Opened
+from vecwire.transports._passed import LOST, Wrong, take
 from vecwire.transports._refusal import refusal
-from vecwire.wire.vnet import SHORT
+from vecwire.wire.vnet import LONG, SHORT
 
 PATH = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
 TUNGETFEATURES = 0x800454CF
 TUNSETOFFLOAD = 0x400454D0
+TUNGETIFF = 0x800454D2
+TUNGETVNETHDRSZ = 0x800454D7
 TUNSETVNETHDRSZ = 0x400454D8
 IFF_TAP = 0x0002
 IFF_MULTI_QUEUE = 0x0100
+IFF_DETACH_QUEUE = 0x0400
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
 TUN_F_CSUM = 0x01
@@ -71,6 +76,62 @@ def open_tap(made: Opening, opened: Opened, ifname: str, *, gro: bool) -> Descri
     opened.tx_vnet = SHORT
     _set_offloads(fd, opened, gro=gro)
     return descriptor
+
+
+def take_tap(made: Opening, opened: Opened, given: int | str, option: str, *, gro: bool) -> Descriptor:
+    """A tap's descriptor that is attached already, which is what ``fd=`` names.
+
+    Raises:
+        SpecError: if it is another descriptor, or attached to no tap, or with the header of IFF_NO_PI.
+        PortError: if this process may have no more descriptors.
+    """
+    wrong = Wrong(option, given)
+    descriptor = take(made, wrong, "a tap")
+    fd = descriptor.fileno()
+    try:
+        answer = fcntl.ioctl(fd, TUNGETIFF, bytes(40))
+    except OSError as error:
+        if error.errno == errno.EBADFD:
+            raise wrong.error(f"is attached to no tap (TUNSETIFF), or that is gone: {LOST}") from None
+        raise wrong.error("is no tap, and must be /dev/net/tun, attached by TUNSETIFF") from None
+    name, flags = struct.unpack_from("=16sH", answer)
+    if not flags & IFF_TAP:
+        raise wrong.error("is a tun, without Ethernet headers: attach it with IFF_TAP")
+    if flags & IFF_DETACH_QUEUE:
+        raise wrong.error("has its queue detached: attach it with IFF_ATTACH_QUEUE")
+    if not _without_information(fd):
+        raise wrong.error("has four octets in front of each frame: attach it with IFF_NO_PI")
+    opened.ifname = name.split(b"\0", 1)[0].decode()
+    if flags & IFF_VNET_HDR:
+        opened.offloads.append("virtio-net header")
+        opened.tx_vnet = _header_length(fd)
+        _set_offloads(fd, opened, gro=gro)
+    else:
+        opened.refused["virtio-net header"] = "the descriptor was attached without IFF_VNET_HDR"
+    return descriptor
+
+
+def _without_information(fd: int) -> bool:
+    """Whether a tap's frames have no ``struct tun_pi`` in front.
+
+    What TUNGETIFF tells with the bit of IFF_NO_PI is also that there is no filter (IFF_NOFILTER has the same
+    value): while there is one, it means what it says.
+    """
+    bpf.attach(fd, bpf.accept_all(), tap=True)
+    try:
+        flags: int = struct.unpack_from("=16sH", fcntl.ioctl(fd, TUNGETIFF, bytes(40)))[1]
+    finally:
+        bpf.detach(fd, tap=True)
+    return bool(flags & IFF_NO_PI)
+
+
+def _header_length(fd: int) -> int:
+    """The length of a tap's virtio-net header: what its owner chose, if that is one of the two known."""
+    length: int = struct.unpack("=i", fcntl.ioctl(fd, TUNGETVNETHDRSZ, bytes(4)))[0]
+    if length not in {SHORT, LONG}:
+        fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("=i", SHORT))
+        return SHORT
+    return length
 
 
 def _select(fd: int, ifname: str, flags: int) -> str:

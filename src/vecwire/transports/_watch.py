@@ -92,6 +92,9 @@ class _Interest:
     @classmethod
     def of(cls, spec: Spec) -> Self:
         """What brings a port of this spec back."""
+        if spec.fd is not None:
+            # Nobody can say in which namespace its interface is, and no path leads to it.
+            return cls(None)
         namespace = None if spec.netns is None else _netns.path_of(spec.netns).absolute()
         if isinstance(spec, BessSpec):
             path = None
@@ -103,7 +106,7 @@ class _Interest:
         if spec.overhead:
             # Only what leaves inside of IP has any.
             family = socket.AF_INET6 if getattr(spec, "v6", False) else socket.AF_INET
-            peer = address_of(getattr(spec, "dst", ""))
+            peer = address_of(getattr(spec, "dst", None) or "")
             return cls(namespace, family=family, peer=None if peer is None else int(peer))
         return cls(namespace, ifname=getattr(spec, "ifname", None))
 

@@ -16,6 +16,7 @@ from vecwire import bpf
 from vecwire.spec import BessSpec
 from vecwire.transports._descriptor import Descriptor, Opening
 from vecwire.transports._opened import Opened
+from vecwire.transports._passed import LOST, Wrong, connected, hung_up, take_socket, view
 from vecwire.transports._refusal import refusal
 from vecwire.transports._sockets import enlarge_buffers
 
@@ -34,13 +35,18 @@ def address_of(path: str) -> str | bytes:
 
 
 def open_bess(spec: BessSpec) -> Opened:
-    """Connects to the server at ``dst``, or serves at ``listen``.
+    """Connects to the server at ``dst``, or serves at ``listen``, or takes a socket that does either.
 
     Raises:
+        SpecError: if a descriptor that was passed in is not such a socket.
         PortError: if the path is taken, or nobody listens there.
     """
     with Opening() as made:
         opened = Opened(seqpacket=True)
+        if spec.fd is not None:
+            _take(made, spec.fd, opened)
+            made.complete()
+            return opened
         made_socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with made_socket:
             enlarge_buffers(made_socket, opened)
@@ -73,6 +79,23 @@ def accept(listener: Descriptor, opened: Opened) -> bool:
         opened.rx = opened.tx = made.descriptor(os.dup(client.fileno()), "client's socket")
         made.complete()
     return True
+
+
+def _take(made: Opening, given: int | str, opened: Opened) -> None:
+    """Takes a socket that listens, or one that is connected."""
+    wrong = Wrong("fd", given)
+    descriptor = take_socket(made, wrong, "a SEQPACKET socket of Unix", socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with view(descriptor) as taken:
+        listens = taken.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        enlarge_buffers(taken, opened)
+    if listens:
+        opened.listener = descriptor
+    elif not connected(descriptor):
+        raise wrong.error("neither listens nor is connected")
+    elif hung_up(descriptor):
+        raise wrong.error(f"was connected, and its peer is gone: {LOST}")
+    else:
+        opened.rx = opened.tx = descriptor
 
 
 def _serve(made: Opening, server: socket.socket, path: str, opened: Opened) -> None:

@@ -1,7 +1,9 @@
 """l2tpv3: Ethernet frames in L2TPv3 (RFC 3931), through a UDP socket or a raw one of IP protocol 115."""
 
+import socket
+
 from vecwire.spec import L2tpv3Spec
-from vecwire.transports._inet import open_connected
+from vecwire.transports._inet import open_connected, take_connected
 from vecwire.transports._opened import Opened
 from vecwire.wire import encap
 
@@ -24,19 +26,30 @@ def layout(spec: L2tpv3Spec) -> encap.Encapsulation:
 
 
 def open_l2tpv3(spec: L2tpv3Spec) -> Opened:
-    """Opens the tunnel.
+    """Opens the tunnel, or takes a socket that is connected already.
 
     Raises:
+        SpecError: if a descriptor that was passed in is not such a socket.
         UnsupportedError: if this user may not, or this kernel cannot.
         PortError: if an address is not to be had.
     """
+    trains = spec.gro and spec.vec
+    if spec.fd is not None:
+        return take_connected(
+            spec.fd,
+            v6=spec.v6,
+            protocol=socket.IPPROTO_UDP if spec.udp else IPPROTO_L2TP,
+            encapsulation=layout(spec),
+            trains=trains,
+        )
     return open_connected(
-        src=spec.src,
-        dst=spec.dst,
+        # Neither is left out where there is no descriptor.
+        src=spec.src or "",
+        dst=spec.dst or "",
         v6=spec.v6,
         protocol=0 if spec.udp else IPPROTO_L2TP,
         encapsulation=layout(spec),
         srcport=spec.srcport,
         dstport=spec.dstport,
-        trains=spec.gro and spec.vec,
+        trains=trains,
     )

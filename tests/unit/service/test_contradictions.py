@@ -88,6 +88,8 @@ def faults(text: str) -> list[Fault]:
         ('c = "hybrid,ifname=tap1"', "ports.c", "tap tap1 is opened by port b"),
         ('c = "bess,listen=/a"\nd = "bess,listen=/a,netns=n"', "ports.d", "socket /a is opened by port c"),
         ('c = "bess,listen=@a"\nd = "bess,listen=@a"', "ports.d", "socket @a is opened by port c"),
+        ('c = "bess,fd=guest"\nd = "bess,fd=guest"', "ports.d", "descriptor guest is opened by port c"),
+        ('c = "tap,fd=7"\nd = "raw,fd=7"', "ports.d", "descriptor 7 is opened by port c"),
         (
             TUNNELS,
             "ports.d",

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from vecwire.confine.capabilities import NAMES, Privileges
 from vecwire.errors import PortError
 from vecwire.service import privileges
-from vecwire.service.privileges import NAMES, Privileges, buffers_are_limited, keep, needed
+from vecwire.service.privileges import buffers_are_limited, keep, needed
 from vecwire.spec import SPEC_CLASSES, parse
 
 RAW, ADMIN, BIND, NAMESPACES = "CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_SYS_ADMIN"

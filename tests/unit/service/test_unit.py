@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from peers.unitfile import sections, system_calls, words
 from vecwire.cli import application
 from vecwire.cli._common import ExitCode
-from vecwire.service.privileges import NAMES, needed
+from vecwire.confine.capabilities import NAMES
+from vecwire.service.privileges import needed
 from vecwire.service.unit import CONFIG, PROGRAM, own_program, unit_text
 from vecwire.spec import SPEC_CLASSES, parse
 

@@ -752,7 +752,7 @@ def test_every_option_is_described(transport: str) -> None:
 
 def test_own_options_come_before_the_common_ones() -> None:
     """The table of a transport begins with what is its own."""
-    assert [option.name for option in RawSpec.options()][:3] == ["ifname", "promisc", "depth"]
+    assert [option.name for option in RawSpec.options()][:3] == ["ifname", "tx_fd", "promisc"]
 
 
 @pytest.mark.parametrize(
