@@ -28,6 +28,7 @@ cdef class Worker:
     cdef void _forward(self, Seat* seat) noexcept nogil
     cdef void _watch(self, Seat* seat) noexcept nogil
     cdef void _attend(self) noexcept nogil
+    cdef void _take_rests(self) noexcept nogil
     cdef void _see_to(self, Seat* seat) noexcept nogil
     cdef void _tell(self, uint32_t index) noexcept
     cdef int _take_messages(self) except -1
