@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import struct
 import subprocess
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from soak.streams import Pair
     from soak.town import Town
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 GUESTS = 6
 LIES = 50
 #: Something that happens, while frames move between pairs.
@@ -58,6 +57,21 @@ def client_leaves(town: Town, pairs: list[Pair]) -> None:
                 pair.send()
 
 
+def _wait_for(town: Town, name: str, *counters: str) -> None:
+    """Waits until each of these counters of a port has grown."""
+
+    def read() -> list[int]:
+        counted = town.client.ports(name)[0].counters
+        return [counted[each] for each in counters]
+
+    before = read()
+
+    def grown() -> bool:
+        return all(now > then for now, then in zip(read(), before, strict=True))
+
+    wait_until(grown, timeout=PATIENCE, what=f"{', '.join(counters)} of {name} grow")
+
+
 def _made_again(site: Wired) -> None:
     """What a port is attached to goes and comes."""
     site.disturbed = True
@@ -84,7 +98,7 @@ def route_is_gone(town: Town, _pairs: list[Pair]) -> None:
     """The route to a tunnel's peer is taken away for a moment."""
     site = next(_of(town, Gre))
     site.cut()
-    time.sleep(0.3)  # that is how long it is away
+    _wait_for(town, site.name, "tx_unreachable")
     site.mend()
 
 
@@ -121,10 +135,9 @@ def ports_are_captured(town: Town, _pairs: list[Pair]) -> None:
 def port_is_impaired(town: Town, _pairs: list[Pair]) -> None:
     """A port loses, doubles and delays frames on purpose, until the file is applied again."""
     name = next(_of(town, L2tpv3Ip)).name
-    town.client.set_port(
-        name, {"delay": "2ms", "loss": "1%", "duplicate": "1%", "rate": "50Mbit", "limit": 200}
-    )
-    time.sleep(0.3)  # that is for how long
+    options = {"delay": "2ms", "loss": "10%", "duplicate": "10%", "rate": "50Mbit", "limit": 20}
+    town.client.set_port(name, options)
+    _wait_for(town, name, "tx_lost", "tx_duplicated", "tx_limit")
     town.client.reload()
 
 
@@ -143,13 +156,15 @@ def guest_does_not_read(town: Town) -> None:
     For when nothing else moves: the frames to it are sent by the end of another site.
     """
     wired = next(_of(town, Wired))
+    assert wired.end is not None
+    end = wired.end
     with vecwire.open(f"bess,dst={town.guest}") as port:
         send_all(port, [HELLO])
         town.guests += 1
         flood = mac(STRANGER) + mac(wired.mac) + struct.pack("!H", EXPERIMENTAL) + bytes(1386)
 
         def full() -> bool:
-            send_all(wired.end, [flood] * 64)
+            send_all(end, [flood] * 64)
             return bool(town.client.ports("guest")[0].counters["tx_full"] > before)
 
         before = town.client.ports("guest")[0].counters["tx_full"]

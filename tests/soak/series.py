@@ -56,6 +56,7 @@ class Sampler:
     def __init__(self, pid: int, control: str) -> None:
         self.samples: list[Sample] = []
         self._pid, self._client = pid, Client(control)
+        self._lock = threading.Lock()
         self._start = time.monotonic()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler")
@@ -63,7 +64,8 @@ class Sampler:
 
     def read(self) -> Sample:
         """Reads now."""
-        stats = [PortStats(state.counters) for state in self._client.ports()]
+        with self._lock:
+            stats = [PortStats(state.counters) for state in self._client.ports()]
         missed = sum(each.rx_missed for each in stats)
         found = Sample(
             at=time.monotonic() - self._start,

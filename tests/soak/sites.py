@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vecwire.port import PortStats
     from vecwire.transports import TransportPort
 
+PATIENCE = 60.0
 #: Ethernet, IPv4 and UDP headers: what stands in front of L2TPv3's on the wire (RFC 894, 791, 768).
 OUTER = 14 + 20 + 8
 #: Octets of L2TPv3 over UDP in front of a frame (RFC 3931, section 4.1.2): flags and session, no cookie.
@@ -188,7 +189,9 @@ class Tapped(Wired):
 
     def plug(self) -> None:
         """Has the tap up, that the service has made again."""
-        wait_until(lambda: "host0" in links(self.far), timeout=10, what=f"{self.name} makes its tap again")
+        wait_until(
+            lambda: "host0" in links(self.far), timeout=PATIENCE, what=f"{self.name} makes its tap again"
+        )
         self.far.up("host0", mac=None if isinstance(self, Hybrid) else self.mac)
 
     def unplug(self) -> None:
@@ -359,7 +362,7 @@ class Recorded(Site):
         with socket.socket(fileno=os.dup(self.end.info.descriptors["rx"])) as connection:
             connection.shutdown(socket.SHUT_RDWR)
         end = self.end
-        wait_until(lambda: end.stats.recovered > before, timeout=10, what=f"{self.name} is back")
+        wait_until(lambda: end.stats.recovered > before, timeout=PATIENCE, what=f"{self.name} is back")
 
 
 KINDS: dict[str, type[Site]] = {

@@ -41,10 +41,15 @@ class Arrivals:
     sent: int
     counts: dict[str, int]
 
-    def faults(self, duplicated: int) -> list[str]:
-        """What no loss explains: damaged, or twice though not on purpose, or more than were sent."""
+    def faults(self, *, duplicated: int, flooded: int) -> list[str]:
+        """What no loss explains: damaged, twice, or more than were sent.
+
+        Args:
+            duplicated: how many frames were sent twice on purpose.
+            flooded: how many were sent to everybody, since nobody knew where their address is.
+        """
         counts = self.counts
-        bounds = (("corrupted", 0), ("duplicates", duplicated), ("received", self.sent))
+        bounds = (("corrupted", 0), ("duplicates", duplicated), ("received", self.sent + flooded))
         return [
             f"{self.sender} to {self.receiver}: {counts[name]:,} {name}, {most:,} at the most"
             for name, most in bounds

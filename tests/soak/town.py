@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from peers.background import Background
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 #: Seconds between two readings that must be the same for all to be at rest.
 REST = 0.08
 #: The sites of the switch that generate frames: each two send to each other.
