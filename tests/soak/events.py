@@ -12,7 +12,8 @@ import vecwire
 from peers.frames import mac
 from peers.lan import send_all
 from peers.net import wait_until
-from soak.sites import Gre, Hybrid, L2tpv3Ip, L2tpv3Udp, Recorded, Site, Tapped, Wired
+from soak.sites import Hybrid, Recorded, Site, Tapped, Wired
+from soak.tunnels import Gre, L2tpv3Ip, L2tpv3Udp
 from vecwire.errors import VecwireError
 
 if TYPE_CHECKING:

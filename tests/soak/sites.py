@@ -6,34 +6,24 @@ site with a stack has a host with a kernel of its own instead: by a tunnel or be
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import os
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import vecwire
-from peers.hosts import MTU, TUNNELS
+from peers.hosts import MTU
 from peers.net import Namespace, veth, wait_until
-from soak.kernel import inet_drops, links, packet_drops, reports
+from soak.kernel import links, packet_drops, reports
 from soak.ledger import Equation, Reading, cabled, came
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from soak.kernel import Link, Reports
-    from vecwire.port import PortStats
     from vecwire.transports import TransportPort
 
 PATIENCE = 60.0
-#: Ethernet, IPv4 and UDP headers: what stands in front of L2TPv3's on the wire (RFC 894, 791, 768).
-OUTER = 14 + 20 + 8
-#: Octets of L2TPv3 over UDP in front of a frame (RFC 3931, section 4.1.2): flags and session, no cookie.
-L2TPV3_UDP = 8
-#: Frames that one message carries at the most (UDP_MAX_SEGMENTS, as vecwire sends them).
-MOST_IN_A_MESSAGE = 64
 
 
 def address(number: int) -> str:
@@ -52,6 +42,12 @@ class Site:
         middle: where the service is.
         far: where the other end is.
         stack: whether a host's TCP is behind it.
+        end: the port at the far end; none where a host is on the transport itself.
+        tap: that of the host, which ``cable`` joins to the end.
+        cable: the cable.
+        lies: how many messages were sent past the end.
+        disturbed: whether an interface on the way was made anew in this epoch, and its counters are gone.
+        watched: the interfaces on the way.
     """
 
     name: str
@@ -232,112 +228,6 @@ class Hybrid(Tapped):
         self.far.ip("link set host0 master bridge0")
 
 
-class Tunnelled(Site):
-    """A site by a tunnel over a veth pair of its own."""
-
-    kind = ""
-
-    @property
-    def wan(self) -> str:
-        """The veth pair's name at both ends."""
-        return f"wan{self.number}"
-
-    def ready(self) -> None:
-        """Opens the end."""
-        ours, _ = TUNNELS[self.kind]
-        self.end = vecwire.open(
-            f"{ours},src=10.8.{self.number}.1,dst=10.8.{self.number}.2,netns={self.far.name},mtu={MTU}"
-        )
-        if self.stack:
-            self._open_stack()
-
-    def equations(self, since: Reading) -> Iterator[Equation]:
-        """The port, the outer interfaces, the end."""
-        port, end = since.ports[self.name], since.ends[self.name]
-        lies, reports = since.lies[self.name], since.reports[self.name]
-        here, there = (since.links[self.name, each] for each in (self.wan, f"far:{self.wan}"))
-        for what, sender, others, link, receiver, peer, reported in (
-            (f"{self.name}, in", end, lies, there, port, here, reports.sent),
-            (f"{self.name}, out", port, 0, here, end, there, reports.received),
-        ):
-            yield Equation(what, ("wire sent", link.tx_frames), ("wire received", peer.rx_frames))
-            yield from self._hop(what, sender, others, link, receiver, reported)
-        yield from self._stack_equations(since)
-
-    def _hop(
-        self, what: str, sender: PortStats, others: int, link: Link, receiver: PortStats, reported: int
-    ) -> Iterator[Equation]:
-        """What the one end has sent is what the other received, or missed; and reports beside it.
-
-        Where a raw socket has no room, the kernel reports to the sender that the protocol is unreachable
-        (raw_v4_input(), net/ipv4/raw.c): its packets are on the wire too.
-        """
-        yield Equation(what, ("sent", sender.tx_frames + others + reported), ("wire sent", link.tx_frames))
-        yield Equation(what, ("wire sent", link.tx_frames - reported), ("came", came(receiver)))
-
-    def kernel_drops(self) -> int | None:
-        """Of the tunnel's socket."""
-        return inet_drops(self.middle, "raw", f"10.8.{self.number}.2")
-
-    def links(self) -> Iterator[tuple[tuple[str, str], Link]]:
-        """Those of the two ends have one name: the far one's is marked."""
-        yield from super().links()
-        yield (self.name, f"far:{self.wan}"), links(self.far)[self.wan]
-
-    def cut(self) -> None:
-        """Takes the route to the peer away."""
-        self.middle.ip(f"route del 10.8.{self.number}.0/24")
-
-    def mend(self) -> None:
-        """Brings it back."""
-        self.middle.ip(f"route add 10.8.{self.number}.0/24 dev {self.wan} src 10.8.{self.number}.2")
-
-
-class Gre(Tunnelled):
-    """A tunnel by GRE."""
-
-    kind = "gre"
-
-
-class L2tpv3Ip(Tunnelled):
-    """A tunnel by L2TPv3 over IP."""
-
-    kind = "l2tpv3-ip"
-
-
-class L2tpv3Udp(Tunnelled):
-    """A tunnel by L2TPv3 over UDP, where a message carries many frames (UDP_SEGMENT, UDP_GRO).
-
-    The kernel counts messages. Their octets tell how many frames there were, and how many are missing only
-    within bounds, where it has dropped messages: 1 to 64 frames were in each.
-    """
-
-    kind = "l2tpv3"
-
-    def _hop(
-        self, what: str, sender: PortStats, others: int, link: Link, receiver: PortStats, reported: int
-    ) -> Iterator[Equation]:
-        """What was sent, in octets of the wire; and what came of it, as near as messages tell."""
-        if not others and not reported:
-            yield Equation(
-                what,
-                ("octets sent", sender.tx_octets + L2TPV3_UDP * sender.tx_frames + OUTER * link.tx_frames),
-                ("octets on the wire", link.tx_octets),
-            )
-        missed = receiver.rx_missed
-        yield Equation(
-            what,
-            ("sent", sender.tx_frames + others),
-            ("came, less messages missed", came(receiver) - missed),
-            more=missed * MOST_IN_A_MESSAGE,
-            least=missed,
-        )
-
-    def kernel_drops(self) -> int | None:
-        """Of the tunnel's socket."""
-        return inet_drops(self.middle, "udp", f"10.8.{self.number}.2")
-
-
 class Recorded(Site):
     """A site by bess: a record socket, which loses nothing."""
 
@@ -363,72 +253,3 @@ class Recorded(Site):
             connection.shutdown(socket.SHUT_RDWR)
         end = self.end
         wait_until(lambda: end.stats.recovered > before, timeout=PATIENCE, what=f"{self.name} is back")
-
-
-KINDS: dict[str, type[Site]] = {
-    "raw": Wired,
-    "tap": Tapped,
-    "hybrid": Hybrid,
-    "gre": Gre,
-    "l2tpv3": L2tpv3Udp,
-    "l2tpv3-ip": L2tpv3Ip,
-    "bess": Recorded,
-}
-_numbers = itertools.count(1)
-
-
-@contextlib.contextmanager
-def site(kind: str, middle: Namespace, folder: Path, *, stack: bool = False) -> Iterator[Site]:
-    """Makes what is to stand behind a port; `Site.ready` does the rest once the service runs."""
-    number = next(_numbers) % 250 or next(_numbers)
-    made = KINDS[kind]
-    name = f"{kind}{number}"
-    with Namespace(name, ipv6=False) as far:
-        common = (middle, far, stack)
-        if made is Wired:
-            here = Wired(name, number, f"raw,ifname={name}", *common)
-            here.watched = [(middle, name), (far, "host0")]
-            here.plug()
-            found: Site = here
-        elif kind in {"tap", "hybrid"}:
-            # A bridge takes frames for the address of one of its ports itself.
-            far.tap("host0", mac=address(number) if kind == "tap" else None, mtu=MTU)
-            found = made(name, number, f"{kind},ifname=host0,netns={far.name}", *common)
-            found.watched = [(far, "host0")]
-            if stack:
-                far.up("host0", f"10.9.0.{number}/24")
-            if kind == "hybrid":
-                veth((far, "gen0"), (far, "mid0"))
-                far.bridge("bridge0", "host0", "mid0")
-                found.watched += [(far, "mid0"), (far, "gen0")]
-        elif kind == "bess":
-            found = Recorded(name, number, f"bess,listen={folder / name}", *common)
-        else:
-            found = _tunnelled(kind, name, number, *common)
-        if stack and kind not in {"raw", "tap"}:
-            far.tap("host0", f"10.9.0.{number}/24", mac=address(number), mtu=MTU)
-            found.watched.append((far, "host0"))
-        with contextlib.closing(found):
-            yield found
-
-
-def _tunnelled(kind: str, name: str, number: int, middle: Namespace, far: Namespace, stack: bool) -> Site:
-    """A tunnel's outer network: two addresses that know each other, so that nobody asks for them."""
-    wan = f"wan{number}"
-    veth(
-        (far, wan),
-        (middle, wan),
-        addresses_a=[f"10.8.{number}.1/24"],
-        addresses_b=[f"10.8.{number}.2/24"],
-    )
-    for one, other, host in ((far, middle, 2), (middle, far, 1)):
-        mac = other.link(wan)["address"]
-        one.ip(f"neigh replace 10.8.{number}.{host} lladdr {mac} dev {wan} nud permanent")
-    _, theirs = TUNNELS[kind]
-    spec = f"{theirs},src=10.8.{number}.2,dst=10.8.{number}.1"
-    found = KINDS[kind](name, number, spec, middle, far, stack)
-    found.watched = [(middle, wan)]
-    return found
-
-
-__all__ = ["KINDS", "Gre", "Hybrid", "Recorded", "Site", "Tapped", "Tunnelled", "Wired", "site"]

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from peers.command import vecwire_command
 from peers.net import Namespace, veth, wait_until
+from soak.build import site
 from soak.ledger import Equation, Reading, cabled, came, moved, switched
-from soak.sites import Site, site
 from vecwire.client import Client
 from vecwire.port import PortStats
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from peers.background import Background
+    from soak.sites import Site
 
 PATIENCE = 60.0
 #: Seconds between two readings that must be the same for all to be at rest.
