@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 FUZZ_SECONDS ?= 300
 
-.PHONY: demo test lint format bench fuzz docs clean
+.PHONY: demo test lint format bench fuzz soak docs clean
 
 demo:
 	@$(PYTHON) tools/prepare.py
@@ -23,6 +23,11 @@ format:
 	@$(PYTHON) tools/prepare.py lint
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+# Half an hour; SOAK_SECONDS says otherwise. The readings and their plot are left in soak/.
+soak:
+	@$(PYTHON) tools/prepare.py test bench peers
+	@VECWIRE_SOAK_SECONDS=$(or $(SOAK_SECONDS),1800) VECWIRE_SOAK_FOLDER=soak $(BIN)/pytest -s tests/soak
 
 bench:
 	@$(PYTHON) tools/prepare.py bench peers

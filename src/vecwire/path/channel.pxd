@@ -15,6 +15,8 @@ cdef class Channel:
     cdef Encapsulation _encapsulation
     cdef Filter _program
     cdef list _retired
+    # What the kernel had dropped when it was asked last.
+    cdef uint32_t _missed
     cdef readonly int wake_fd
     cdef readonly object user
     # Set and cleared with the GIL held: who moves frames now, and whether nobody may.

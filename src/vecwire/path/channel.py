@@ -16,10 +16,19 @@ from cython.cimports.vecwire.path.hold import Hold, drain, keep
 from cython.cimports.vecwire.path.impair import impede, release
 from cython.cimports.vecwire.path.impairer import Impairer
 from cython.cimports.vecwire.path.io import CONTROL_OUT, MOST_JOINED, SCRATCH, Endpoint, receive
-from cython.cimports.vecwire.path.linux import fence, iovec, mmsghdr
+from cython.cimports.vecwire.path.linux import (
+    SK_MEMINFO_DROPS,
+    SO_MEMINFO,
+    SOL_SOCKET,
+    fence,
+    getsockopt,
+    iovec,
+    mmsghdr,
+    socklen_t,
+)
 from cython.cimports.vecwire.path.seat import now
 from cython.cimports.vecwire.path.send import transmit
-from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED, RX_CALLS, TX_DOWN
+from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED, RX_CALLS, RX_MISSED, TX_DOWN
 from cython.cimports.vecwire.wire.encap import Encapsulation
 from cython.cimports.vecwire.wire.filter import Filter
 
@@ -50,6 +59,7 @@ class Channel:
     _encapsulation: Encapsulation
     _program: Filter
     _retired: list[tuple[object, int]]
+    _missed: uint32_t
     wake_fd: cython.int
     user: object
     _receiving: cython.bint
@@ -140,6 +150,9 @@ class Channel:
             stamps: whether the times of frames are kept: as the socket gives them, or when a tap was read.
         """
         endpoint = cython.address(self.endpoint)
+        if endpoint.rx_fd != rx_fd:
+            # What its filter dropped before the socket was connected was nobody's to receive.
+            self._missed = dropped(rx_fd)
         endpoint.rx_fd = rx_fd
         endpoint.tx_fd = tx_fd
         endpoint.rx_tun = rx_tun
@@ -161,6 +174,7 @@ class Channel:
             endpoint.rx_prefix = rx_vnet
             endpoint.tx_prefix = tx_vnet
         self.wake_fd = -1
+        endpoint.ended = False
         # Last, and after all of the above for every other processor: from here on a worker may use it.
         fence()
         endpoint.lost = 0
@@ -193,6 +207,7 @@ class Channel:
         Args:
             wake_fd: a descriptor that becomes readable when a peer may be had again, if there is one.
         """
+        self._count_missed()
         if not self.endpoint.lost:
             self.endpoint.lost = NO_PEER
         self.endpoint.rx_fd = -1
@@ -247,7 +262,17 @@ class Channel:
 
     def counters(self) -> dict[str, int]:
         """All counters by name, as they stand now."""
+        self._count_missed()
         return {NAMES[i]: self.endpoint.counters[i] for i in range(COUNTERS)}
+
+    def _count_missed(self) -> None:
+        """Asks the kernel what it has dropped; the GIL, which whoever closes descriptors needs, is kept."""
+        endpoint = cython.address(self.endpoint)
+        if endpoint.rx_fd >= 0 and not endpoint.rx_tun:
+            missed: uint32_t = dropped(endpoint.rx_fd)
+            # The kernel's number has 32 bits, and begins anew.
+            endpoint.counters[RX_MISSED] += cython.cast(uint32_t, missed - self._missed)
+            self._missed = missed
 
     @property
     def late(self) -> int:
@@ -262,8 +287,10 @@ class Channel:
             release(impair, endpoint, cython.address(self.hold), EVER, 0)
 
     def forget(self) -> None:
-        """Drops all that is delayed, and counts it."""
-        self.endpoint.counters[TX_DOWN] += self.impairer.forget()
+        """Drops all that is delayed or held, and counts it."""
+        self.endpoint.counters[TX_DOWN] += self.impairer.forget() + self.hold.count
+        self.hold.count = 0
+        self.hold.head = 0
 
     @property
     def busy(self) -> bool:
@@ -394,6 +421,18 @@ class Channel:
             if drain(endpoint, hold) and impair.count:
                 release(impair, endpoint, hold, now(), 0)
         self._sending = False
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def dropped(fd: cython.int) -> uint32_t:
+    """What the kernel has dropped in front of a socket for want of room (SO_MEMINFO); 0 for others."""
+    values: uint32_t[16]
+    length: socklen_t = cython.sizeof(values)
+    memset(values, 0, cython.sizeof(values))
+    if getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values, cython.address(length)) < 0:
+        return 0
+    return values[SK_MEMINFO_DROPS]
 
 
 def in_use(how: str) -> PortError:

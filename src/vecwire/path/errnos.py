@@ -50,7 +50,8 @@ RECEIVE: dict[int, Meaning] = {
     errno.EBADFD: Meaning("lost", "", "drivers/net/tun.c: the device was deleted"),
     errno.ENODEV: Meaning("lost", "", "packet(7): the interface is gone"),
     errno.ENXIO: Meaning("lost", "", "packet(7): the interface is gone"),
-    errno.ECONNRESET: Meaning("lost", "", "unix(7): the peer closed with data unread"),
+    # Told before what the peer had sent, which is still there, and the end behind it.
+    errno.ECONNRESET: Meaning("note", "", "unix(7): the peer closed with data unread"),
     errno.EPIPE: Meaning("lost", "", "unix(7): the peer is gone"),
     errno.ENOTCONN: Meaning("lost", "", "unix(7): there is no peer"),
     errno.EBADF: Meaning("lost", "", "there is no peer yet"),

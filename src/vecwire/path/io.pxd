@@ -71,6 +71,8 @@ cdef struct Endpoint:
     # The program that says which frames are wanted; none where all are.
     const Instruction* program
     int lost
+    # Whether all that had come before the loss was received.
+    bint ended
     int blocked
     # How often in a row a super-frame was refused for want of room; and the kinds that are tried as segments.
     uint32_t refusals

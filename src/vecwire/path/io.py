@@ -238,7 +238,7 @@ def excused(endpoint: cython.pointer[Endpoint], error: cython.int) -> cython.bin
     rule: Rule = on_receive(error)
     if rule.counter >= 0:
         endpoint.counters[rule.counter] += 1
-    if rule.action == LOST:
+    if rule.action == LOST and not endpoint.lost:
         endpoint.lost = error
         endpoint.counters[count.LOST] += 1
     return rule.action == NOTE or rule.action == DROP
@@ -284,13 +284,29 @@ def end_of_records(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slo
         return count_
     while count_ and slots.messages[count_ - 1].msg_len == 0:
         count_ -= 1
-    endpoint.lost = EPIPE
-    endpoint.counters[count.LOST] += 1
+    if not endpoint.lost:
+        endpoint.lost = EPIPE
+        endpoint.counters[count.LOST] += 1
     return count_
 
 
 def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> uint32_t:
-    """Receives frames into a batch, whose frames it replaces; returns how many are good."""
+    """Receives frames into a batch, whose frames it replaces; returns how many are good.
+
+    What had come before the peer or the interface went away can still be received: the loss may be noticed
+    by sending, or be told before what is queued. Once a call brings nothing more, it has ended.
+    """
+    got: uint32_t = take(endpoint, slots)
+    if endpoint.lost and not got:
+        endpoint.ended = True
+    return got
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def take(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> uint32_t:
+    """Receives once."""
     got: cython.Py_ssize_t = -1
     i: uint32_t
     row: uint32_t
@@ -302,7 +318,7 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
     slots.used = 0
     slots.plain = not endpoint.rx_vnet
     slots.stamped = endpoint.stamps
-    if endpoint.lost:
+    if endpoint.lost and (endpoint.ended or endpoint.rx_fd < 0):
         return 0
     wire(slots, endpoint.rx_prefix, room_for_control(endpoint))
     if endpoint.rx_tun:

@@ -107,6 +107,8 @@ cdef extern from * nogil:
         MSG_TRUNC
         SOL_SOCKET
         SCM_TIMESTAMPNS
+    ctypedef unsigned int socklen_t
+    int getsockopt(int fd, int level, int name, void* value, socklen_t* length)
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     ssize_t recvmsg(int fd, msghdr* message, int flags)
@@ -116,6 +118,14 @@ cdef extern from * nogil:
     uint8_t* CMSG_DATA(cmsghdr* header)
     size_t CMSG_SPACE(size_t size)
     size_t CMSG_LEN(size_t size)
+
+cdef extern from "<linux/sock_diag.h>" nogil:
+    enum:
+        SK_MEMINFO_DROPS
+
+cdef extern from "<asm/socket.h>" nogil:
+    enum:
+        SO_MEMINFO
 
 cdef extern from "<linux/if_packet.h>" nogil:
     struct tpacket_auxdata:

@@ -159,7 +159,7 @@ class Tally:
         if not channel.enter_recv():
             return False
         with cython.nogil:
-            while not self._stopping and not endpoint.lost and not (enough and self.frames >= enough):
+            while not self._stopping and not (enough and self.frames >= enough):
                 now = monotonic()
                 if now >= end:
                     break

@@ -41,6 +41,7 @@ cdef class Worker:
     cdef int _leave_alone(self, int fd) noexcept nogil
     cdef void _begin_retries(self, Seat* seat) noexcept nogil
     cdef void _attend(self) noexcept nogil
+    cdef void _take_rests(self) noexcept nogil
     cdef void _see_to(self, Seat* seat) noexcept nogil
     cdef bint _tell(self, uint32_t index) noexcept
     cdef int _take_messages(self) except -1

@@ -106,6 +106,8 @@ TX = cython.declare(uint64_t, 1)
 ROLES = cython.declare(uint64_t, 2)
 MESSAGES = cython.declare(uint64_t, 0xFFFFFFFF)
 TIMER = cython.declare(uint64_t, 0xFFFFFFFE)
+#: Frames that are received at the most once a port is lost: more than the buffer of a record socket holds.
+LAST_FRAMES = cython.declare(uint32_t, 65_536)
 #: Goes of delayed frames that a seat sends before others have their turn.
 ROUNDS = cython.declare(uint32_t, 4)
 SECOND = cython.declare(uint64_t, 1_000_000_000)
@@ -530,7 +532,10 @@ class Worker:
         due: uint64_t = 0
         seat = self.rota.first
         while seat != cython.NULL:
-            if seat.retries or (seat.endpoint.lost and not seat.ailing):
+            if seat.endpoint.lost and not seat.ailing and not seat.endpoint.ended:
+                # All that had come before is moved first.
+                timeout = 0
+            elif seat.retries or (seat.endpoint.lost and not seat.ailing):
                 if not moment:
                     moment = now()
                 wait = (seat.retry_at - moment) // MILLISECOND + 1 if seat.retry_at > moment else 0
@@ -608,8 +613,27 @@ class Worker:
         if seat.endpoint.lost:
             note(seat)
 
+    def _take_rests(self) -> cython.void:
+        """Moves what had come before ports were lost; of a peer that goes on sending, only so much.
+
+        Others may be put on the rota meanwhile, at its beginning, and be lost too.
+        """
+        left: uint32_t
+        seat = self.rota.first
+        while seat != cython.NULL:
+            if not seat.endpoint.lost or seat.endpoint.ended:
+                seat = seat.following
+                continue
+            left = LAST_FRAMES
+            while not seat.endpoint.ended and left:
+                self._forward(seat)
+                left -= min(left, max(seat.slots.count, 1))
+            seat.endpoint.ended = True
+            seat = self.rota.first
+
     def _attend(self) -> cython.void:
         """Sees to what seats need besides frames, and strikes those off the rota that need nothing more."""
+        self._take_rests()
         before = cython.address(self.rota.first)
         while before[0] != cython.NULL:
             seat = before[0]
@@ -629,7 +653,7 @@ class Worker:
             release(seat.impair, seat.endpoint, seat.hold, now(), ROUNDS)
         if seat.retries:
             retry(seat)
-        if seat.endpoint.lost and not seat.ailing and seat.retry_at <= now():
+        if seat.endpoint.lost and seat.endpoint.ended and not seat.ailing and seat.retry_at <= now():
             seat.ailing = True
             drain(seat.endpoint, seat.hold)
             # Out of the epoll set before anybody closes the descriptors.

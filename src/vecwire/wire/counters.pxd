@@ -20,6 +20,7 @@ cdef enum:
     RX_CONTROL
     RX_ERRORS
     RX_FILTERED
+    RX_MISSED
     RX_MOST
     # Decided by a switch about frames that were received.
     SWITCH_FLOODED
