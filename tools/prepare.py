@@ -1,9 +1,9 @@
 """Makes a fresh machine ready: system packages where root may install them, ``.venv``, and vecwire in it.
 
 Run by ``make``, with nothing but Python's standard library: ``python3 tools/prepare.py GOAL [GOAL...]``. A
-goal is an extra of ``pyproject.toml`` (test, lint, docs, bench), or ``peers`` for the programs that the tests
-run against. What is there already is left alone, so a second run takes no time; the package is built anew
-when its sources change.
+goal is an extra of ``pyproject.toml`` (test, lint, docs, bench, fuzz), ``peers`` for the programs that the
+tests run against, or ``sanitizers`` for clang and what its sanitizers need. What is there already is left
+alone, so a second run takes no time; the package is built anew when its sources change.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "prepared"
 OLDEST = (3, 11)
-EXTRAS = ("test", "lint", "docs", "bench")
+EXTRAS = ("test", "lint", "docs", "bench", "fuzz")
 MADE_BY_BUILDING = ("__pycache__", ".egg-info")
 BUILT_FROM = ("pyproject.toml", "setup.py", "src", "README.md", "LICENSE")
 
@@ -41,6 +42,9 @@ PEERS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "systemd-analyze": "systemd",
 }
+
+#: What builds with sanitizers, and tells where in the source a fault is; Debian's packages for them.
+SANITIZERS = {"clang": "clang", "llvm-symbolizer": "llvm"}
 
 
 def say(text: str) -> None:
@@ -67,6 +71,18 @@ def missing_build_packages() -> set[str]:
 def missing_peers() -> set[str]:
     """Debian's packages of the peers that are not installed."""
     return {package for program, package in PEERS.items() if shutil.which(program) is None}
+
+
+def missing_sanitizers() -> set[str]:
+    """Debian's packages for building with sanitizers that are not installed."""
+    wanted = {package for program, package in SANITIZERS.items() if shutil.which(program) is None}
+    if "clang" not in wanted:
+        name = f"libclang_rt.asan-{platform.machine()}.so"
+        command = ["clang", f"-print-file-name={name}"]
+        found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+        if Path(found.stdout.strip()).is_absolute():
+            return wanted
+    return {*wanted, "libclang-rt-dev"}
 
 
 def install(packages: set[str], why: str, *, needed: bool) -> None:
@@ -146,12 +162,16 @@ def main(goals: list[str]) -> None:
     """Makes everything ready for the goals."""
     if sys.version_info < OLDEST:
         raise SystemExit(f"vecwire: Python 3.11 or later is needed; this is {sys.version.split()[0]}")
-    unknown = set(goals) - {*EXTRAS, "peers"}
+    unknown = set(goals) - {*EXTRAS, "peers", "sanitizers"}
     if unknown:
-        raise SystemExit(f"no such goal: {' '.join(sorted(unknown))}; there are {', '.join(EXTRAS)}, peers")
+        raise SystemExit(
+            f"no such goal: {' '.join(sorted(unknown))}; there are {', '.join(EXTRAS)}, peers, sanitizers"
+        )
     install(missing_build_packages(), "a compiler and Python's headers", needed=True)
     if "peers" in goals:
         install(missing_peers(), "the programs that tests run against", needed=False)
+    if "sanitizers" in goals:
+        install(missing_sanitizers(), "clang and its sanitizers", needed=True)
     prepare_venv([goal for goal in goals if goal in EXTRAS])
 
 
