@@ -35,7 +35,7 @@ from cython.cimports.vecwire.path.linux import (
     timespec,
     tpacket_auxdata,
 )
-from cython.cimports.vecwire.path.slots import Slots, wire
+from cython.cimports.vecwire.path.slots import Slots, fence_off, fence_off_unused, lay_open, wire
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.encap import strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
@@ -214,6 +214,8 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
     i: uint32_t
     row: uint32_t
     limit: uint32_t = slots.depth if endpoint.vec else 1
+    # Where in a slot packets begin.
+    start: uint32_t = slots.headroom - endpoint.rx_prefix
     patience: cython.int = PATIENCE
     slots.count = 0
     slots.used = 0
@@ -221,6 +223,7 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
     slots.stamped = endpoint.stamps
     if endpoint.lost:
         return 0
+    lay_open(slots)
     wire(slots, endpoint.rx_prefix, endpoint.auxdata or endpoint.udp_gro or endpoint.stamps)
     if endpoint.rx_tun:
         i = 0
@@ -236,12 +239,14 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
                 endpoint.counters[count.RX_TRUNCATED] += 1
             else:
                 row = slots.count
+                fence_off(slots, i, start + got)
                 accept(endpoint, slots, i, 0, got)
                 if endpoint.stamps:
                     stamp(slots, row, cython.NULL)
             endpoint.counters[count.RX_CALLS] += 1
             i += 1
         slots.used = i
+        fence_off_unused(slots)
         return brought(endpoint, slots)
     while patience:
         if limit > 1:
@@ -260,6 +265,7 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
         return 0
     endpoint.counters[count.RX_CALLS] += 1
     slots.used = cython.cast(uint32_t, got)
+    fence_off_unused(slots)
     for i in range(slots.used):
         if slots.messages[i].msg_len == 0 and endpoint.seqpacket:
             # An empty record is the end: seqpacket has no other sign that the peer has closed.
@@ -267,6 +273,7 @@ def receive(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) ->
             endpoint.counters[count.LOST] += 1
             break
         row = slots.count
+        fence_off(slots, i, start + slots.messages[i].msg_len)
         if slots.messages[i].msg_hdr.msg_flags & MSG_TRUNC:
             endpoint.counters[count.RX_TRUNCATED] += 1
         elif endpoint.udp_gro:
