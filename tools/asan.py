@@ -70,6 +70,8 @@ def compile_launcher(program: Path, reports: Path) -> None:
         *(f'-DOPTIONS="{options}"', f"-I{sysconfig.get_paths()['include']}", "-rdynamic"),
         *(f"-L{folder}" for folder in folders),
         *(f"-Wl,-rpath,{folders[0]}", f"-lpython{sysconfig.get_config_var('LDVERSION')}", "-lm", "-ldl"),
+        # Libraries of others throw: the runtime looks for who does when the process begins, or not at all.
+        *("-Wl,--no-as-needed", "-l:libstdc++.so.6"),
     ]
     subprocess.run(command, input=LAUNCHER, text=True, check=True)  # noqa: S603  (written here)
 
