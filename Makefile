@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 FUZZ_SECONDS ?= 300
 
-.PHONY: demo test lint format bench fuzz soak docs clean
+.PHONY: demo test test-asan test-valgrind lint format bench fuzz soak docs clean
 
 demo:
 	@$(PYTHON) tools/prepare.py
@@ -12,6 +12,17 @@ demo:
 test:
 	@$(PYTHON) tools/prepare.py test bench peers
 	@$(BIN)/pytest $(PYTEST_ARGS)
+
+# The same tests on modules built with clang's AddressSanitizer and UndefinedBehaviorSanitizer.
+test-asan:
+	@$(PYTHON) tools/prepare.py test bench peers sanitizers
+	@$(BIN)/python tools/asan.py pytest $(PYTEST_ARGS)
+
+# One pass of the path, its every instruction watched for memory that was never written.
+test-valgrind:
+	@$(PYTHON) tools/prepare.py test bench peers valgrind
+	@PYTHONMALLOC=malloc valgrind --error-exitcode=86 --child-silent-after-fork=yes \
+		--suppressions=tests/valgrind.supp $(BIN)/python -m pytest tests/kernel/test_one_pass.py --timeout 0
 
 lint:
 	@$(PYTHON) tools/prepare.py lint test bench fuzz

@@ -27,8 +27,13 @@ DIRECTIVES = {
     "embedsignature.format": "python",
 }
 OPTIMISED = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function"]
+IGNORELIST = "tools/cython.ignorelist"
 #: Whatever a sanitizer finds ends the process, with a line of the source that Cython quotes in its C.
-SANITIZED = ["-O1", "-w", "-gline-tables-only", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+#: Python's own options have ``-fwrapv``, with which a signed sum that overflows is no fault.
+SANITIZED = [
+    *("-O1", "-w", "-fno-wrapv", "-gline-tables-only", "-fno-omit-frame-pointer"),
+    *("-fno-sanitize-recover=all", f"-fsanitize-ignorelist={IGNORELIST}"),
+]
 
 
 def sanitizers() -> list[str]:
@@ -52,6 +57,8 @@ def compiled_modules() -> list[Extension]:
             [str(source)],
             extra_compile_args=[*OPTIMISED, *SANITIZED, *asked] if asked else OPTIMISED,
             extra_link_args=asked,
+            # Built anew where the options have changed.
+            depends=["setup.py", IGNORELIST] if asked else [],
         )
         for source in sources
         if ".".join(source.relative_to(SOURCE).with_suffix("").parts).startswith(wanted)

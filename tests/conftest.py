@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from peers.sanitized import SANITIZED, report_leaks
 from prepare import PEERS
 
 ROOT = Path(__file__).parent
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fails or skips a test marked `needs(COMMAND...)` where a command is not installed."""
+    """Fails or skips a test marked `needs(COMMAND...)` where a command is missing; skips `unsanitized`."""
     for mark in item.iter_markers("needs"):
         for command in mark.args:
             if shutil.which(command):
@@ -44,3 +45,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("VECWIRE_TEST_WITHOUT_PEERS") == "1":
                 pytest.skip(reason)
             pytest.fail(f"{reason}; VECWIRE_TEST_WITHOUT_PEERS=1 skips what needs it", pytrace=False)
+    if SANITIZED:
+        for mark in item.iter_markers("unsanitized"):
+            pytest.skip(f"sanitized: {mark.args[0]}")
+
+
+def pytest_sessionfinish() -> None:
+    """Looks for leaks, once all tests of a sanitized run are over."""
+    report_leaks()

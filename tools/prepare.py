@@ -2,8 +2,8 @@
 
 Run by ``make``, with nothing but Python's standard library: ``python3 tools/prepare.py GOAL [GOAL...]``. A
 goal is an extra of ``pyproject.toml`` (test, lint, docs, bench, fuzz), ``peers`` for the programs that the
-tests run against, or ``sanitizers`` for clang and what its sanitizers need. What is there already is left
-alone, so a second run takes no time; the package is built anew when its sources change.
+tests run against, ``sanitizers`` for clang and what its sanitizers need, or ``valgrind``. What is there
+already is left alone, so a second run takes no time; the package is built anew when its sources change.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "prepared"
 OLDEST = (3, 11)
 EXTRAS = ("test", "lint", "docs", "bench", "fuzz")
+OTHERS = ("peers", "sanitizers", "valgrind")
 MADE_BY_BUILDING = ("__pycache__", ".egg-info")
 BUILT_FROM = ("pyproject.toml", "setup.py", "src", "README.md", "LICENSE")
 
@@ -165,16 +166,18 @@ def main(goals: list[str]) -> None:
     """Makes everything ready for the goals."""
     if sys.version_info < OLDEST:
         raise SystemExit(f"vecwire: Python 3.11 or later is needed; this is {sys.version.split()[0]}")
-    unknown = set(goals) - {*EXTRAS, "peers", "sanitizers"}
+    unknown = set(goals) - {*EXTRAS, *OTHERS}
     if unknown:
         raise SystemExit(
-            f"no such goal: {' '.join(sorted(unknown))}; there are {', '.join(EXTRAS)}, peers, sanitizers"
+            f"no such goal: {' '.join(sorted(unknown))}; there are {', '.join((*EXTRAS, *OTHERS))}"
         )
     install(missing_build_packages(), "a compiler and Python's headers", needed=True)
     if "peers" in goals:
         install(missing_peers(), "the programs that tests run against", needed=False)
     if "sanitizers" in goals:
         install(missing_sanitizers(), "clang and its sanitizers", needed=True)
+    if "valgrind" in goals and shutil.which("valgrind") is None:
+        install({"valgrind"}, "what watches memory", needed=True)
     prepare_venv([goal for goal in goals if goal in EXTRAS])
 
 

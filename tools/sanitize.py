@@ -18,6 +18,7 @@ from pathlib import Path
 from prepare import ROOT, VENV, fingerprint, say
 
 PYTHON = VENV / "bin" / "python"
+IGNORELIST = ROOT / "tools" / "cython.ignorelist"
 #: Python frees nothing at its end. A wrong access ends the process with its stack, as a fault of C would.
 ADDRESS_OPTIONS = (
     "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:detect_stack_use_after_return=0"
@@ -35,7 +36,7 @@ def build(asked: str, *, python: Path = PYTHON, only: str = "") -> Path:
             that this interpreter has.
     """
     base = ROOT / "build" / f"sanitized-{asked.replace(',', '-')}"
-    stamp, wanted = base / "stamp", fingerprint([asked, only])
+    stamp, wanted = base / "stamp", fingerprint([asked, only, IGNORELIST.read_text(encoding="utf-8")])
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         say(f"building with {asked}")
         command = [

@@ -156,7 +156,7 @@ def test_a_signal_while_opening_ends_it_too(host: Namespace) -> None:
         with host.popen(vecwire_command("cable", *specs), name="cable") as running:
             wait_until(lambda: _has(host, "tap2"), timeout=10, what="the first port is open", interval=0.001)
             running.process.send_signal(signal.SIGTERM)
-            assert running.wait() == 0
+            assert running.wait() == 0, running.describe()
         assert not _has(host, "tap2")
 
 

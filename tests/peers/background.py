@@ -11,6 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from peers.sanitized import SLOWNESS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
@@ -127,7 +129,7 @@ class Background:
         Raises:
             ProcessError: The process ended, or the time ran out, before that.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * SLOWNESS
         with self._changed:
             while True:
                 ended = self._open == 0
@@ -173,7 +175,7 @@ class Background:
             ProcessError: It still runs after `timeout` seconds.
         """
         try:
-            status = self.process.wait(timeout)
+            status = self.process.wait(timeout * SLOWNESS)
         except subprocess.TimeoutExpired:
             raise ProcessError(f"still runs after {timeout:g} s: {self.describe()}") from None
         self._finish()

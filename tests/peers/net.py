@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from peers.background import Background
 from peers.counters import FILES, bad_checksums, protocol_counters
+from peers.sanitized import SLOWNESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,14 +53,14 @@ def wait_until(condition: Callable[[], T | None], *, timeout: float, what: str, 
 
     Args:
         condition: What is asked.
-        timeout: Seconds until it is given up.
+        timeout: Seconds until it is given up; more under a sanitizer.
         what: What is waited for, for the error message.
         interval: Seconds between two questions.
 
     Raises:
         TimeoutError: It did not happen.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * SLOWNESS
     while True:
         if found := condition():
             return found

@@ -19,7 +19,16 @@ from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.path.linux import iovec, mmsghdr
-from cython.cimports.vecwire.path.slots import CONTROL, Columns, Headers, Slots, gather, room, scatter
+from cython.cimports.vecwire.path.slots import (
+    CONTROL,
+    Columns,
+    Headers,
+    Slots,
+    gather,
+    lay_open,
+    room,
+    scatter,
+)
 from cython.cimports.vecwire.wire.octets import Octets
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
@@ -128,6 +137,8 @@ class Batch:
             raise MemoryError("no memory for the messages of a batch")
 
     def __dealloc__(self) -> None:
+        # Views may outlive the batch, and after them the addresses are somebody else's.
+        lay_open(cython.address(self.slots))
         free(self.slots.messages)
         free(self.slots.vectors)
         free(self.slots.controls)

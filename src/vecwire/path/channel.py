@@ -11,7 +11,7 @@ import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
-from cython.cimports.vecwire.path.batch import Batch, Slots
+from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.hold import Hold, drain, keep
 from cython.cimports.vecwire.path.impair import impede, release
 from cython.cimports.vecwire.path.impairer import Impairer
@@ -28,6 +28,7 @@ from cython.cimports.vecwire.path.linux import (
 )
 from cython.cimports.vecwire.path.seat import now
 from cython.cimports.vecwire.path.send import transmit
+from cython.cimports.vecwire.path.slots import Slots, lay_open
 from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED, RX_CALLS, RX_MISSED, TX_DOWN
 from cython.cimports.vecwire.wire.encap import Encapsulation
 from cython.cimports.vecwire.wire.filter import Filter
@@ -324,6 +325,7 @@ class Channel:
             return 0
         with cython.nogil:
             got = receive(endpoint, slots)
+            lay_open(slots)
         self.leave_recv()
         batch.publish()
         return got

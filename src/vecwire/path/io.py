@@ -38,7 +38,15 @@ from cython.cimports.vecwire.path.linux import (
     timespec,
     tpacket_auxdata,
 )
-from cython.cimports.vecwire.path.slots import CONTROL, STAMP_ALONE, Slots, wire
+from cython.cimports.vecwire.path.slots import (
+    CONTROL,
+    STAMP_ALONE,
+    Slots,
+    fence_off,
+    fence_off_unused,
+    lay_open,
+    wire,
+)
 from cython.cimports.vecwire.path.witness import (
     FRAME,
     GRE_PACKET,
@@ -311,6 +319,8 @@ def take(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> ui
     i: uint32_t
     row: uint32_t
     limit: uint32_t = slots.depth if endpoint.vec else 1
+    # Where in a slot packets begin.
+    start: uint32_t = slots.headroom - endpoint.rx_prefix
     patience: cython.int = PATIENCE
     if endpoint.most and endpoint.most < limit:
         limit = endpoint.most
@@ -320,6 +330,7 @@ def take(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> ui
     slots.stamped = endpoint.stamps
     if endpoint.lost and (endpoint.ended or endpoint.rx_fd < 0):
         return 0
+    lay_open(slots)
     wire(slots, endpoint.rx_prefix, room_for_control(endpoint))
     if endpoint.rx_tun:
         i = 0
@@ -340,12 +351,14 @@ def take(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> ui
                 )
             else:
                 row = slots.count
+                fence_off(slots, i, start + got)
                 accept(endpoint, slots, i, 0, got)
                 if endpoint.stamps:
                     stamp(slots, row, cython.NULL)
             endpoint.counters[count.RX_CALLS] += 1
             i += 1
         slots.used = i
+        fence_off_unused(slots)
         return brought(endpoint, slots)
     while patience:
         if limit > 1:
@@ -366,8 +379,10 @@ def take(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> ui
     slots.used = cython.cast(uint32_t, got)
     if endpoint.seqpacket:
         slots.used = end_of_records(endpoint, slots)
+    fence_off_unused(slots)
     for i in range(slots.used):
         row = slots.count
+        fence_off(slots, i, start + slots.messages[i].msg_len)
         if slots.messages[i].msg_hdr.msg_flags & MSG_TRUNC:
             reject(
                 endpoint,

@@ -6,6 +6,28 @@ cdef extern from * nogil:
     void fence "__sync_synchronize"()
     unsigned int leading_zeros "__builtin_clzll"(unsigned long long value)
 
+# What AddressSanitizer is told about memory that malloc knows nothing of; nothing at all in any other build.
+cdef extern from * nogil:
+    """
+    #if defined(__SANITIZE_ADDRESS__)
+    #define VECWIRE_ASAN
+    #elif defined(__has_feature)
+    #if __has_feature(address_sanitizer)
+    #define VECWIRE_ASAN
+    #endif
+    #endif
+    #ifdef VECWIRE_ASAN
+    #include <sanitizer/asan_interface.h>
+    #define VECWIRE_POISON(at, size) __asan_poison_memory_region(at, size)
+    #define VECWIRE_UNPOISON(at, size) __asan_unpoison_memory_region(at, size)
+    #else
+    #define VECWIRE_POISON(at, size) ((void)(at), (void)(size))
+    #define VECWIRE_UNPOISON(at, size) ((void)(at), (void)(size))
+    #endif
+    """
+    void poison "VECWIRE_POISON"(const void* at, size_t size)
+    void unpoison "VECWIRE_UNPOISON"(const void* at, size_t size)
+
 cdef extern from "<errno.h>" nogil:
     int errno
 

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from vecwire.path.linux cimport iovec, mmsghdr
+from vecwire.path.linux cimport iovec, mmsghdr, poison, unpoison
 from vecwire.wire.vnet cimport VnetHeader
 
 cdef enum:
@@ -36,6 +36,19 @@ cdef struct Slots:
     uint8_t* controls
     uint32_t wired_prefix
     uint32_t wired_control
+
+# In a build with AddressSanitizer, while frames are in the path, whatever is behind what was received into a slot
+# may not be touched: an octet read behind a frame is an error. In any other build none of these does anything.
+cdef inline void fence_off(const Slots* slots, uint32_t slot, uint32_t end) noexcept nogil:
+    poison(slots.memory + <size_t>slot * slots.stride + end, slots.stride - end)
+
+# The slots that nothing was received into.
+cdef inline void fence_off_unused(const Slots* slots) noexcept nogil:
+    poison(slots.memory + <size_t>slots.used * slots.stride, <size_t>(slots.depth - slots.used) * slots.stride)
+
+# Before anything is received, and before users see the memory.
+cdef inline void lay_open(const Slots* slots) noexcept nogil:
+    unpoison(slots.memory, <size_t>slots.depth * slots.stride)
 
 cdef void wire(Slots* slots, uint32_t prefix, uint32_t control) noexcept nogil
 cdef uint32_t room(const Slots* slots, uint32_t row) noexcept nogil

@@ -28,7 +28,7 @@ from cython.cimports.vecwire.path.clock import monotonic, realtime
 from cython.cimports.vecwire.path.histogram import enter
 from cython.cimports.vecwire.path.io import receive
 from cython.cimports.vecwire.path.linux import POLLIN, poll, pollfd
-from cython.cimports.vecwire.path.slots import Slots
+from cython.cimports.vecwire.path.slots import Slots, lay_open
 from cython.cimports.vecwire.path.tally import MOST_RUNS, WINDOW, WORDS, Flow, Run
 from cython.cimports.vecwire.wire.stamp import BEGIN, CORRUPTED, DATA, END, FOREIGN, Stamp, read_frame
 from cython.cimports.vecwire.wire.vnet import NEEDS_CSUM
@@ -176,6 +176,7 @@ class Tally:
                     1,
                     cython.cast(cython.int, min(now, cython.cast(int64_t, PATIENCE))),
                 )
+            lay_open(slots)
         channel.leave_recv()
         return not endpoint.lost
 
