@@ -131,8 +131,16 @@ def main() -> None:
     parser.add_argument(
         "--delays", type=float, nargs="*", default=[0.005, 0.02, 0.05], help="seconds of delay"
     )
+    parser.add_argument(
+        "--first",
+        action="store_true",
+        help="have what measures delays go before all else on the machine (SCHED_FIFO)",
+    )
     chosen = parser.parse_args()
     generators(chosen.rounds, chosen.seconds)
+    if chosen.first:
+        # Whatever is started from here on has it too (sched(7)).
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
     delays(chosen.delays, chosen.rate, max(chosen.seconds, 2.0))
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -355,6 +356,19 @@ def test_how_far_a_replay_is(host: Namespace, tmp_path: Path) -> None:
     )
     assert all(re.fullmatch(r"[\d.:]+ ?\w*|some time", left) for *_, left in told)
     assert done.stdout.splitlines()[-2].startswith("600 frames in ")
+
+
+def test_on_a_terminal_a_bar_says_how_long_it_takes_yet(host: Namespace, tmp_path: Path) -> None:
+    """It is drawn over and over, with frames, rate, share and time that is left, and gone at the end."""
+    path = tmp_path / "x"
+    write(path, [(10**18 + number * 10**7, FRAMES[0]) for number in range(600)], Form.PCAP)
+    command = vecwire_command("replay", str(path), "raw,ifname=left0", "--speed", "4")
+    script = f"import pty, sys; sys.exit(pty.spawn({command!r}) >> 8)"
+    done = host.run([sys.executable, "-c", script])
+    plain = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", done.stdout)
+    assert re.search(r"[\d,]+ frames, [\d.]+ \w*frames/s +\S* *\d+% -?[\d:-]+", plain)
+    assert re.search(r"\d+% 0:00:0[01]", plain)  # the estimate
+    assert "600 frames in " in plain
 
 
 def test_a_damaged_file_is_replayed_up_to_there(host: Namespace, tmp_path: Path) -> None:
