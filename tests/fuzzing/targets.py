@@ -24,6 +24,8 @@ GUIDING = {
 #: Octets of the longest input: enough for all that a target tells apart, and no more.
 LONGEST = {"captures": 1024, "coalesce": 96, "config": 1024, "control": 1024, "datagrams": 1600, "spec": 256}
 OF_MOST = 512
+#: Those that make a network namespace.
+NEED_ROOT = {"raw"}
 
 
 def longest(name: str) -> int:
@@ -59,6 +61,15 @@ def corpus(name: str) -> list[bytes]:
         line for path in paths if path.exists() for line in path.read_text(encoding="ascii").splitlines()
     ]
     return [bytes(ast.literal_eval(f"b{line}")) for line in lines]
+
+
+def hold_kept(name: str) -> int:
+    """Asserts that the invariant holds of all that is kept, and of the seeds; how many those are."""
+    run = target(name)
+    kept = [*seeds(name), *corpus(name)]
+    for octets in kept:
+        run(octets)
+    return len(kept)
 
 
 def keep(name: str, inputs: Iterable[bytes]) -> None:

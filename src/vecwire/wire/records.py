@@ -227,8 +227,9 @@ def nanoseconds(interface: cython.pointer[cython.const[Interface]], ticks: uint6
         part = (part * SECOND) >> shift
     else:
         if decimal < 20:
-            seconds = ticks // power_of_ten(decimal)
-            part = ticks % power_of_ten(decimal)
+            unit: uint64_t = power_of_ten(decimal)
+            seconds = ticks // unit
+            part = ticks - seconds * unit
         if decimal <= 9:
             part *= power_of_ten(9 - decimal)
         else:
