@@ -57,6 +57,8 @@ REFUSED = {
     "socketpair": "socket.socketpair()",
     "connect": "there.connect('/run/nobody')",
     "bind": "there.bind('/tmp/subverted')",
+    "setsockopt": "there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)",
+    "sendto": "there.sendto(b'x', '/run/nobody')",
     "kill": "os.kill(os.getppid(), 0)",
     "tgkill": "signal.pthread_kill(threading.main_thread().ident, 0) or os.kill(os.getpid(), 0)",
     "unlink": "os.unlink('/tmp/subverted')",

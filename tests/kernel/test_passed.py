@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import select
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -217,6 +218,24 @@ def test_what_is_passed_stays_its_owners(host: Namespace) -> None:  # noqa: ARG0
                 assert given.fileno() not in port.info.descriptors.values()
                 assert port.info.ifname == "left0"
         assert given.getsockname()[0] == "left0"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_second_socket_that_nobody_reads_does_not_fill(host: Namespace, same: bool) -> None:  # noqa: ARG001
+    """What sends, bound to all protocols, queues nothing, unless it is the very socket that receives."""
+    with (
+        packet() as first,
+        first.dup() if same else packet() as second,
+        vecwire.open("raw,ifname=right0") as far,
+    ):
+        text = f"raw,fd={first.fileno()},tx_fd={second.fileno()}"
+        with vecwire.open(text) as port:
+            batch, got = far.batch(), port.batch()
+            fill(batch, [frame(1)])
+            assert far.send(batch) == 1
+            wait_until(lambda: port.recv(got), timeout=PATIENCE, what="the frame came")
+            assert bytes(got[0]) == frame(1)
+            assert not select.select([second], [], [], 0)[0]
 
 
 def test_an_interface_that_goes_down_is_waited_for(host: Namespace) -> None:

@@ -31,16 +31,8 @@ _NAMES = ("libseccomp.so.2",)
 
 #: What moves frames, waits, and keeps time.
 FRAMES = (
-    *("recvmmsg", "recvmsg", "recvfrom", "sendmmsg", "sendmsg", "sendto", "read", "readv", "write", "writev"),
-    *(
-        "epoll_wait",
-        "epoll_pwait",
-        "epoll_pwait2",
-        "epoll_ctl",
-        "timerfd_settime",
-        "getsockopt",
-        "setsockopt",
-    ),
+    *("recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "read", "readv", "write", "writev"),
+    *("epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "timerfd_settime"),
     *("clock_gettime", "clock_nanosleep", "nanosleep", "gettimeofday", "restart_syscall"),
     *("sched_getaffinity", "sched_yield", "getcpu"),
 )

@@ -75,7 +75,7 @@ class RawSpec(Spec):
     """Frames of a network interface, through packet sockets (packet(7)): ``raw,ifname=eth1``."""
 
     transport = "raw"
-    rules = (Needs("tx_fd", "fd"),)
+    rules = (Needs("tx_fd", "fd"), Differ("tx_fd", "fd"))
 
     ifname: str | None = field(
         default=None,
@@ -113,7 +113,7 @@ class HybridSpec(Spec):
     """A tap to send, a packet socket on the tap's interface to receive: ``hybrid,ifname=tap0``."""
 
     transport = "hybrid"
-    rules = (Both("fd", "tx_fd"),)
+    rules = (Both("fd", "tx_fd"), Differ("tx_fd", "fd"))
 
     ifname: str | None = field(default=None, metadata=_TAP)
     tx_fd: int | str | None = field(

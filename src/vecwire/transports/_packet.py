@@ -125,10 +125,15 @@ def take_sender(made: Opening, opened: Opened, given: int | str, option: str) ->
         if ifindex != opened.ifindex:
             raise wrong.error(f"is bound to {ifname}, and what receives to {opened.ifname}")
         _set_up_sender(taken, opened, ifname)
-        if protocol and option != "fd":
+        if protocol and not _is_same(descriptor, opened.rx):
             # Nobody reads it.
             opened.filter(descriptor, bpf.drop_all())
     return descriptor
+
+
+def _is_same(one: Descriptor, other: Descriptor | None) -> bool:
+    """Whether two descriptors are of one socket."""
+    return other is not None and os.path.sameopenfile(one.fileno(), other.fileno())
 
 
 def bound_index(descriptor: Descriptor) -> int:

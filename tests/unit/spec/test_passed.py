@@ -44,6 +44,7 @@ def test_it_takes_the_place_of_what_says_what_to_open(text: str) -> None:
         ("hybrid,fd=3", "fd needs tx_fd: give both or neither", "fd=3"),
         ("hybrid,ifname=tap0,tx_fd=3", "tx_fd needs fd", "tx_fd=3"),
         ("raw,ifname=eth1,tx_fd=3", "tx_fd needs fd", "tx_fd=3"),
+        ("raw,fd=3,tx_fd=3", "tx_fd is the same as fd", "tx_fd=3"),
         ("tap,tx_fd=3", "tap has no option tx_fd: it belongs to raw and hybrid", "tx_fd"),
         ("tap,fd=-1", "fd must be a descriptor's number", "-1"),
         ("tap,fd=0x80000000", "fd must be a descriptor's number", "0x80000000"),
