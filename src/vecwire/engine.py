@@ -4,6 +4,7 @@ Cables and switches are made in an engine (``vecwire.switch``). Topology is plai
 while frames move reaches the worker as a message. Nothing that moves frames waits for anything here.
 """
 
+import errno
 import logging
 import os
 import socket
@@ -96,6 +97,8 @@ class Engine:
                     self._thread.join()
                     self._thread = None
                     raise
+                for port in self._seats:
+                    self._guard(port)
         return self
 
     def stop(self) -> None:
@@ -104,6 +107,8 @@ class Engine:
             if self._thread is None:
                 return
             self.do(lambda: self._end_captures(lambda _: True))
+            for port in self._seats:
+                self._keeper.guard.forget(port)
             self._worker.stop()
             self._thread.join()
             self._thread = None
@@ -165,6 +170,8 @@ class Engine:
         index = self._worker.seat(port.channel, port.batch, port.shape)
         self._seats[port] = index
         self._ports[index] = port
+        if self.running:
+            self._guard(port)
         return index
 
     def seat_of(self, port: TransportPort) -> int:
@@ -187,6 +194,7 @@ class Engine:
                 del self._ports[index]
                 self._worker.unseat(index)
 
+        self._keeper.guard.forget(port)
         self.do(leave)
         self._keeper.forget(port)
         if port.channel.user is owner:
@@ -204,6 +212,16 @@ class Engine:
             capture = self._captures[index]
             # Not now: the worker is looking at that very seat.
             self._worker.post(lambda: self.end_capture(capture.port, purpose=capture.purpose))
+
+    def _guard(self, port: TransportPort) -> None:
+        """Has a port that is in a namespace be lost when that is taken down, so that it follows the name."""
+
+        def lose() -> None:
+            index = self._seats.get(port)
+            if index is not None and not port.channel.lost:
+                self._worker.lose(index, errno.ENODEV)
+
+        self._keeper.guard.watch(port, lambda: self.do(lose))
 
     def _back(self, port: TransportPort) -> None:
         """Called by the keeper once a port is back."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from vecwire.guard import Guard
 from vecwire.transports import TransportPort
 from vecwire.transports._watch import Watch
 
@@ -56,6 +57,8 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._running = False
         self._wake = -1
+        #: Tells of ports whose namespace has gone.
+        self.guard = Guard()
 
     def lost(self, port: TransportPort, back: Callable[[], None]) -> None:
         """Takes a port that is lost; quick, from any thread.
@@ -82,6 +85,7 @@ class Keeper:
 
     def close(self) -> None:
         """Leaves all ports alone; returns once the thread has ended."""
+        self.guard.close()
         with self._change:
             self._patients.clear()
             thread = self._thread

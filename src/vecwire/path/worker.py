@@ -72,6 +72,7 @@ from cython.cimports.vecwire.path.seat import (
     reflect,
     retry,
 )
+from cython.cimports.vecwire.wire.counters import LOST
 
 #: What the copies of frames are made for that ``Worker.mirror`` asks for.
 FOR_CAPTURE: int = CAPTURE
@@ -298,6 +299,22 @@ class Worker:
         if not 0 <= purpose < MIRRORS:
             raise IndexError(f"there is no purpose {purpose}")
         seat.mirrors[cython.cast(uint32_t, purpose)] = cython.NULL if sink is None else self._seat(sink)
+
+    def lose(self, index: int, error: int) -> None:
+        """Gives up a seat's channel, which its owner knows to be lost; the owner is told as of any other.
+
+        Args:
+            index: the seat.
+            error: the errno that says why.
+
+        Raises:
+            IndexError: if nobody sits there.
+        """
+        seat = self._seat(index)
+        if not seat.endpoint.lost:
+            seat.endpoint.lost = error
+            seat.endpoint.counters[LOST] += 1
+        note(seat)
 
     def revive(self, index: int) -> None:
         """Uses a seat's channel again, which its owner has brought back.

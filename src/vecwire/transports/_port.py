@@ -13,6 +13,7 @@ import secrets
 import select
 import time
 import warnings
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -63,6 +64,7 @@ class TransportPort:
         self._timed = False
         self._retry_at = 0.0
         self._trouble: str | None = None
+        self._namespace: tuple[int, int] | None = None
         self._changed = time.monotonic()
         #: Calls a function while nobody moves the port's frames, where an engine has claimed it.
         self.quietly: Callable[[Callable[[], None]], None] | None = None
@@ -87,6 +89,8 @@ class TransportPort:
 
     def _open(self) -> Opened:
         opener = OPENERS[type(self.spec)]
+        # Before: where it is another one by the time that it is entered, the port is astray, and comes back.
+        self._namespace = _netns.identity(self.spec.netns)
         try:
             return _netns.inside(self.spec.netns, lambda: opener(self.spec))
         except VecwireError:
@@ -173,6 +177,8 @@ class TransportPort:
 
     def _interface_is_the_same(self) -> bool:
         ifname, ifindex = self._opened.ifname, self._opened.ifindex
+        if self.astray:
+            return False
         try:
             return _netns.inside(self.spec.netns, lambda: interface_index(ifname or "")) == ifindex
         except (PortError, UnsupportedError):
@@ -191,6 +197,16 @@ class TransportPort:
             if moment >= self._retry_at or self.channel.wake_fd >= 0:
                 self._retry_at = moment + RETRY_SECONDS
                 self.recover()
+
+    @property
+    def home(self) -> Path | None:
+        """Where the name of the port's namespace is; None where the spec names none."""
+        return None if self.spec.netns is None else _netns.path_of(self.spec.netns).absolute()
+
+    @property
+    def astray(self) -> bool:
+        """Whether the name of the port's namespace leads to another one by now, or nowhere."""
+        return self._namespace != _netns.identity(self.spec.netns)
 
     def note_change(self) -> None:
         """Notes that the port went up or down just now."""
