@@ -4,6 +4,7 @@ Cables and switches are made in an engine (``vecwire.switch``). Topology is plai
 while frames move reaches the worker as a message. Nothing that moves frames waits for anything here.
 """
 
+import errno
 import logging
 import os
 import threading
@@ -119,6 +120,8 @@ class Engine:
                     if self._own_keeper:
                         self._keeper.close()
                     raise
+                for port in self._seats:
+                    self._guard(port)
         return self
 
     def stop(self) -> None:
@@ -128,6 +131,8 @@ class Engine:
                 return
             self.do(lambda: self._end_captures(lambda _: True))
             self.end_drops()
+            for port in self._seats:
+                self._keeper.guard.forget(port)
             while self._thread.is_alive():
                 self._worker.stop()
                 self._thread.join(PATIENCE)
@@ -207,6 +212,8 @@ class Engine:
         self._seats[port] = index
         self._ports[index] = port
         self._testify(port, index)
+        if self.running:
+            self._guard(port)
         return index
 
     def seat_of(self, port: TransportPort) -> int:
@@ -229,6 +236,7 @@ class Engine:
                 del self._ports[index]
                 self._worker.unseat(index)
 
+        self._keeper.guard.forget(port)
         self.do(leave)
         self._keeper.forget(port)
         if port.channel.user is owner:
@@ -248,6 +256,16 @@ class Engine:
             self._worker.post(lambda: self.end_capture(capture.port, purpose=capture.purpose))
         elif self._drops is not None and index == self._drops.sink:
             self._worker.post(self.end_drops)
+
+    def _guard(self, port: TransportPort) -> None:
+        """Has a port that is in a namespace be lost when that is taken down, so that it follows the name."""
+
+        def lose() -> None:
+            index = self._seats.get(port)
+            if index is not None and not port.channel.lost:
+                self._worker.lose(index, errno.ENODEV)
+
+        self._keeper.guard.watch(port, lambda: self.do(lose))
 
     def _back(self, port: TransportPort) -> None:
         """Called by the keeper once a port is back."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vecwire.errors import VecwireError
+from vecwire.guard import Guard
 from vecwire.path.threads import start
 from vecwire.transports import TransportPort
 from vecwire.transports._watch import Watch
@@ -61,6 +62,8 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._closing = False
         self._wake = -1
+        #: Tells of ports whose namespace has gone.
+        self.guard = Guard()
 
     def start(self) -> None:
         """Begins to look after ports; the thread has the rights of whoever calls this first.
@@ -99,6 +102,7 @@ class Keeper:
 
     def close(self) -> None:
         """Leaves all ports alone; returns once the thread has ended."""
+        self.guard.close()
         with self._change:
             self._patients.clear()
             self._closing = True

@@ -347,6 +347,22 @@ class Worker:
             raise IndexError(f"there is no purpose {purpose}")
         seat.mirrors[cython.cast(uint32_t, purpose)] = cython.NULL if sink is None else self._seat(sink)
 
+    def lose(self, index: int, error: int) -> None:
+        """Gives up a seat's channel, which its owner knows to be lost; the owner is told as of any other.
+
+        Args:
+            index: the seat.
+            error: the errno that says why.
+
+        Raises:
+            IndexError: if nobody sits there.
+        """
+        seat = self._seat(index)
+        if not seat.endpoint.lost:
+            seat.endpoint.lost = error
+            seat.endpoint.counters[LOST] += 1
+        note(seat)
+
     def watch_drops(self, sink: int | None) -> None:
         """Gives records of what is dropped, where ``testify`` asks for it, to the seat ``sink``.
 

@@ -28,6 +28,17 @@ def path_of(netns: str) -> Path:
     return Path(netns) if "/" in netns else NAMED / netns
 
 
+def identity(netns: str | None) -> tuple[int, int] | None:
+    """The device and inode number of a namespace's file; None where there is none, or none is named."""
+    if netns is None:
+        return None
+    try:
+        found = path_of(netns).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def enter(fd: int) -> None:
     """Moves the calling thread into the network namespace that ``fd`` refers to (setns(2)).
 

@@ -14,6 +14,7 @@ import secrets
 import select
 import time
 import warnings
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -67,6 +68,7 @@ class TransportPort:
         self._left_waiting = False
         self._trouble: str | None = None
         self._hopeless = False
+        self._namespace: tuple[int, int] | None = None
         self._changed = time.monotonic()
         #: Calls a function while nobody moves the port's frames, where an engine has claimed it.
         self.quietly: Callable[[Callable[[], None]], None] | None = None
@@ -90,6 +92,8 @@ class TransportPort:
         self._closed = False
 
     def _open(self) -> Opened:
+        # Before: where it is another one by the time that it is entered, the port is astray, and comes back.
+        self._namespace = _netns.identity(self.spec.netns)
         return open_transport(self.spec)
 
     def _attach(self) -> None:
@@ -200,6 +204,8 @@ class TransportPort:
         if self.spec.fd is not None and self._opened.rx is not None:
             # It may be in another namespace than this process.
             return bound_index(self._opened.rx) == ifindex
+        if self.astray:
+            return False
         try:
             return _netns.inside(self.spec.netns, lambda: interface_index(ifname or "")) == ifindex
         except (PortError, UnsupportedError):
@@ -218,6 +224,16 @@ class TransportPort:
             if moment >= self._retry_at or (self.channel.wake_fd >= 0 and not self._left_waiting):
                 self._retry_at = moment + RETRY_SECONDS
                 self.recover()
+
+    @property
+    def home(self) -> Path | None:
+        """Where the name of the port's namespace is; None where the spec names none."""
+        return None if self.spec.netns is None else _netns.path_of(self.spec.netns).absolute()
+
+    @property
+    def astray(self) -> bool:
+        """Whether the name of the port's namespace leads to another one by now, or nowhere."""
+        return self._namespace != _netns.identity(self.spec.netns)
 
     def note_change(self) -> None:
         """Notes that the port went up or down just now."""
