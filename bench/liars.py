@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import logging
 import os
 import socket
 import statistics
@@ -184,6 +185,19 @@ def started(*words: str) -> Iterator[subprocess.Popen[str]]:
             made.kill()
 
 
+def introduce(stack: contextlib.ExitStack, other: socket.socket) -> None:
+    """Has the switch learn who is behind the honest ports and the other one: nothing is for all then."""
+    known = stack.enter_context(vecwire.open("raw,ifname=b1"))
+    batch = known.batch()
+    batch.append(frame(SOURCE, SINK))
+    known.send(batch)
+    if other.family == socket.AF_UNIX:
+        stack.enter_context(other)
+        other.send(frame(SOURCE, OTHER))
+    else:
+        other.sendto(struct.pack("!II", 0x00030000, 3) + frame(SOURCE, OTHER), ("127.0.0.3", 1703))
+
+
 @dataclass
 class Sample:
     """What one measurement found: honest frames sent and passed on, and lies; seconds; busy nanoseconds."""
@@ -211,7 +225,7 @@ def measure(name: str | None, rate: int, seconds: float) -> Sample:
     """One measurement: the stream alone, or while somebody lies."""
     lie = LIES[name or "honest frames"]
     with contextlib.ExitStack() as stack:
-        # A client that nobody accepts is connected, and never read; of the tunnel the kernel drops the most.
+        # Neither is read: a record socket then has no more room, and of datagrams the kernel drops the most.
         listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         listener.bind("\0deaf")
         listener.listen(1)
@@ -224,10 +238,7 @@ def measure(name: str | None, rate: int, seconds: float) -> Sample:
         for port in ports:
             switch.add(port)
         stack.enter_context(switch)
-        known = stack.enter_context(vecwire.open("raw,ifname=b1"))
-        batch = known.batch()
-        batch.append(frame(SOURCE, SINK))
-        known.send(batch)
+        introduce(stack, listener.accept()[0] if lie.deaf else unread)
         told = ["--frames", "ethernet", "--source-mac", SOURCE.hex(":"), "--destination-mac", SINK.hex(":")]
         words = ["-m", "vecwire", "blast", "raw,ifname=a1", "--rate", str(rate), "--json", *told]
         stack.enter_context(started(*words))
@@ -256,6 +267,7 @@ def main() -> None:
     if chosen.tell:
         tell(chosen.tell)
         return
+    logging.disable(logging.WARNING)
     own_network()
     links()
     rows: dict[str, dict[str, float]] = {}
