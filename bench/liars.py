@@ -41,8 +41,8 @@ EXPERIMENTAL = struct.pack("!H", 0x88B5)
 TUNNEL = "l2tpv3,udp=1,src=127.0.0.1,dst=127.0.0.2,srcport=1701,dstport=1702,rx_session=1,tx_session=2"
 AWAY = "l2tpv3,udp=1,src=127.0.0.3,dst=127.0.0.4,srcport=1703,dstport=1704,rx_session=3,tx_session=4"
 COOKIES = ",cookie64=1,rx_cookie=3,tx_cookie=4"
-#: Seconds until what was started sends.
-RUN_IN = 0.3
+#: Seconds without a frame after which there are no more.
+SETTLING = 0.2
 
 
 def frame(destination: bytes, source: bytes, length: int = 60) -> bytes:
@@ -221,6 +221,15 @@ def lies_of(port: TransportPort) -> int:
     return stats.rx_frames + stats.rx_dropped + (stats.lost if not stats.rx_frames else 0)
 
 
+def settle(ports: list[TransportPort]) -> None:
+    """Waits until what was sent has gone where it goes."""
+    seen, now = -1, 0
+    while seen != now:
+        seen = now
+        time.sleep(SETTLING)
+        now = sum(port.stats.rx_frames + port.stats.dropped for port in ports)
+
+
 def measure(name: str | None, rate: int, seconds: float) -> Sample:
     """One measurement: the stream alone, or while somebody lies."""
     lie = LIES[name or "honest frames"]
@@ -241,17 +250,20 @@ def measure(name: str | None, rate: int, seconds: float) -> Sample:
         introduce(stack, listener.accept()[0] if lie.deaf else unread)
         told = ["--frames", "ethernet", "--source-mac", SOURCE.hex(":"), "--destination-mac", SINK.hex(":")]
         words = ["-m", "vecwire", "blast", "raw,ifname=a1", "--rate", str(rate), "--json", *told]
-        stack.enter_context(started(*words))
-        if name is not None:
-            stack.enter_context(started(__file__, "--tell", name))
-        time.sleep(RUN_IN)
         clock = time.pthread_getcpuclockid(engine.do(threading.get_ident))
         before = sent_by("a1"), ports[1].stats.tx_frames, lies_of(ports[2])
-        busy, began = time.clock_gettime_ns(clock), time.perf_counter()
-        time.sleep(seconds)
+        busy = time.clock_gettime_ns(clock)
+        with contextlib.ExitStack() as senders:
+            senders.enter_context(started(*words))
+            began = time.perf_counter()
+            if name is not None:
+                senders.enter_context(started(__file__, "--tell", name))
+            time.sleep(seconds)
+        took = time.perf_counter() - began
+        settle(ports)
         after = sent_by("a1"), ports[1].stats.tx_frames, lies_of(ports[2])
         sent, passed, lies = (now - then for now, then in zip(after, before, strict=True))
-        return Sample(sent, passed, lies, time.perf_counter() - began, time.clock_gettime_ns(clock) - busy)
+        return Sample(sent, passed, lies, took, time.clock_gettime_ns(clock) - busy)
 
 
 def main() -> None:
