@@ -91,6 +91,8 @@ TX = cython.declare(uint64_t, 1)
 ROLES = cython.declare(uint64_t, 2)
 MESSAGES = cython.declare(uint64_t, 0xFFFFFFFF)
 TIMER = cython.declare(uint64_t, 0xFFFFFFFE)
+#: Frames of a port's first turn, where they may be super-frames.
+FIRST_TURN = cython.declare(uint32_t, 8)
 #: Goes of delayed frames that a seat sends before others have their turn.
 ROUNDS = cython.declare(uint32_t, 4)
 SECOND = cython.declare(uint64_t, 1_000_000_000)
@@ -204,6 +206,9 @@ class Worker:
         seat.rota = cython.address(self.rota)
         seat.rx_watched = -1
         seat.tx_watched = -1
+        if seat.endpoint.rx_vnet:
+            # What its super-frames ask for is not known yet.
+            seat.endpoint.most = FIRST_TURN
         self.seats[index] = seat
         if index == len(self._held):
             self._held.append(None)
@@ -239,6 +244,7 @@ class Worker:
             bridge: Bridge = self._held[index][2]
             bridge.remove(gone.number)
         drain(gone.endpoint, gone.hold)
+        gone.endpoint.most = 0
         self._unwatch(index)
         self.seats[index] = cython.NULL
         free(gone)
@@ -479,8 +485,8 @@ class Worker:
         got: uint32_t = receive(seat.endpoint, seat.slots)
         settle(cython.address(self.home), got)
         if got:
-            # What a plain frame asks for is timed only where others wait for it.
-            if self.contended or seat.endpoint.counters[RX_SUPER] != supers:
+            # What a plain frame asks for is timed only where others wait for it, or turns are bounded.
+            if self.contended or seat.endpoint.most or seat.endpoint.counters[RX_SUPER] != supers:
                 began = now()
             reflect(seat, seat.slots)
             if seat.peer != cython.NULL:

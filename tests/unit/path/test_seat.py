@@ -117,10 +117,10 @@ def test_no_debt_is_for_ever(port: Seat) -> None:
 
 
 def test_short_turns_bring_full_batches_back(port: Seat) -> None:
-    """After a port's turns are in time again, they double, until nothing bounds them but the batch."""
+    """After a port's turns are in time again, they grow by one, until nothing bounds them but the batch."""
     weigh(port, 1, 8 * TURN)
     sizes = []
     while port.endpoint.contents.most:
         weigh(port, port.endpoint.contents.most, 1000)
         sizes.append(port.endpoint.contents.most)
-    assert sizes == [2, 4, 8, 16, 32, 64, 0]
+    assert sizes == [*range(2, DEPTH + 1), 0]
