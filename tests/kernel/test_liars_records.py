@@ -52,11 +52,9 @@ def server(options: str = "") -> Iterator[tuple[Hearing, socket.socket]]:
     with record_socket() as door:
         door.bind(f"\0{NAME}")
         door.listen(1)
-        accepted: list[socket.socket] = []
-        with hearing(f"bess,dst=@{NAME}{options}", accepted[0].send) as ears:
-            accepted.append(door.accept()[0])
-            with accepted[0]:
-                yield ears, accepted[0]
+        with hearing(f"bess,dst=@{NAME}{options}", door.send) as ears, door.accept()[0] as peer:
+            ears.say = peer.send
+            yield ears, peer
 
 
 EITHER = pytest.mark.parametrize("end", [client, server])
