@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import logging
 import os
 import socket
 import statistics
@@ -40,8 +41,8 @@ EXPERIMENTAL = struct.pack("!H", 0x88B5)
 TUNNEL = "l2tpv3,udp=1,src=127.0.0.1,dst=127.0.0.2,srcport=1701,dstport=1702,rx_session=1,tx_session=2"
 AWAY = "l2tpv3,udp=1,src=127.0.0.3,dst=127.0.0.4,srcport=1703,dstport=1704,rx_session=3,tx_session=4"
 COOKIES = ",cookie64=1,rx_cookie=3,tx_cookie=4"
-#: Seconds until what was started sends.
-RUN_IN = 0.3
+#: Seconds without a frame after which there are no more.
+SETTLING = 0.2
 
 
 def frame(destination: bytes, source: bytes, length: int = 60) -> bytes:
@@ -184,6 +185,19 @@ def started(*words: str) -> Iterator[subprocess.Popen[str]]:
             made.kill()
 
 
+def introduce(stack: contextlib.ExitStack, other: socket.socket) -> None:
+    """Has the switch learn who is behind the honest ports and the other one: nothing is for all then."""
+    known = stack.enter_context(vecwire.open("raw,ifname=b1"))
+    batch = known.batch()
+    batch.append(frame(SOURCE, SINK))
+    known.send(batch)
+    if other.family == socket.AF_UNIX:
+        stack.enter_context(other)
+        other.send(frame(SOURCE, OTHER))
+    else:
+        other.sendto(struct.pack("!II", 0x00030000, 3) + frame(SOURCE, OTHER), ("127.0.0.3", 1703))
+
+
 @dataclass
 class Sample:
     """What one measurement found: honest frames sent and passed on, and lies; seconds; busy nanoseconds."""
@@ -207,11 +221,20 @@ def lies_of(port: TransportPort) -> int:
     return stats.rx_frames + stats.rx_dropped + (stats.lost if not stats.rx_frames else 0)
 
 
+def settle(ports: list[TransportPort]) -> None:
+    """Waits until what was sent has gone where it goes."""
+    seen, now = -1, 0
+    while seen != now:
+        seen = now
+        time.sleep(SETTLING)
+        now = sum(port.stats.rx_frames + port.stats.dropped for port in ports)
+
+
 def measure(name: str | None, rate: int, seconds: float) -> Sample:
     """One measurement: the stream alone, or while somebody lies."""
     lie = LIES[name or "honest frames"]
     with contextlib.ExitStack() as stack:
-        # A client that nobody accepts is connected, and never read; of the tunnel the kernel drops the most.
+        # Neither is read: a record socket then has no more room, and of datagrams the kernel drops the most.
         listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         listener.bind("\0deaf")
         listener.listen(1)
@@ -224,23 +247,23 @@ def measure(name: str | None, rate: int, seconds: float) -> Sample:
         for port in ports:
             switch.add(port)
         stack.enter_context(switch)
-        known = stack.enter_context(vecwire.open("raw,ifname=b1"))
-        batch = known.batch()
-        batch.append(frame(SOURCE, SINK))
-        known.send(batch)
+        introduce(stack, listener.accept()[0] if lie.deaf else unread)
         told = ["--frames", "ethernet", "--source-mac", SOURCE.hex(":"), "--destination-mac", SINK.hex(":")]
         words = ["-m", "vecwire", "blast", "raw,ifname=a1", "--rate", str(rate), "--json", *told]
-        stack.enter_context(started(*words))
-        if name is not None:
-            stack.enter_context(started(__file__, "--tell", name))
-        time.sleep(RUN_IN)
         clock = time.pthread_getcpuclockid(engine.do(threading.get_ident))
         before = sent_by("a1"), ports[1].stats.tx_frames, lies_of(ports[2])
-        busy, began = time.clock_gettime_ns(clock), time.perf_counter()
-        time.sleep(seconds)
+        busy = time.clock_gettime_ns(clock)
+        with contextlib.ExitStack() as senders:
+            senders.enter_context(started(*words))
+            began = time.perf_counter()
+            if name is not None:
+                senders.enter_context(started(__file__, "--tell", name))
+            time.sleep(seconds)
+        took = time.perf_counter() - began
+        settle(ports)
         after = sent_by("a1"), ports[1].stats.tx_frames, lies_of(ports[2])
         sent, passed, lies = (now - then for now, then in zip(after, before, strict=True))
-        return Sample(sent, passed, lies, time.perf_counter() - began, time.clock_gettime_ns(clock) - busy)
+        return Sample(sent, passed, lies, took, time.clock_gettime_ns(clock) - busy)
 
 
 def main() -> None:
@@ -256,6 +279,7 @@ def main() -> None:
     if chosen.tell:
         tell(chosen.tell)
         return
+    logging.disable(logging.WARNING)
     own_network()
     links()
     rows: dict[str, dict[str, float]] = {}

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import vecwire
 from oracle import internet
 from peers.guests import EVERY_LIE, SIZE, Lie, shaped
-from peers.liars import Hearing, hearing, lying
-from peers.net import Namespace, veth
+from peers.lan import PATIENCE, Stream, links
+from peers.liars import Hearing, Tunnel, hearing, lying, told
+from peers.net import Namespace, veth, wait_until
 from peers.ports import LINKS
 from vecwire import Vnet
 
@@ -58,6 +60,12 @@ class Guest:
     def close(self) -> None:
         """Ends it."""
         self._socket.close()
+
+
+def linked(namespace: Namespace) -> Guest:
+    """A guest on a new link of a namespace, at whose other end, ``left0``, a port may be."""
+    veth((namespace, "left0"), (namespace, "right0"))
+    return Guest(namespace, "right0")
 
 
 @pytest.fixture(scope="module", params=LINKS)
@@ -127,3 +135,27 @@ def test_no_runt_comes_from_a_link(guest: Guest, ears: Hearing, length: int) -> 
     refused = guest.refused
     assert ears.among(*[lambda: guest.write(lying()[:length])] * TIMES) == {}
     assert guest.refused - refused == TIMES
+
+
+def test_a_guest_that_asks_for_thousands_of_segments_stops_nobody() -> None:
+    """While super-frames of 8-octet segments are cut, a stream between two others goes on, none missing."""
+    octets, header, _ = shaped("tcp4", 60_000, 8)
+    with (
+        Tunnel("gre") as tunnel,
+        contextlib.closing(linked(tunnel.namespace)) as liar,
+        vecwire.open("raw,ifname=left0") as heard,
+        vecwire.open(tunnel.spec) as way_out,
+        links(2) as (ports, stations),
+        vecwire.Engine() as engine,
+        vecwire.Cable(heard, way_out, engine=engine),
+        vecwire.Cable(*ports, engine=engine),
+        Stream(stations[0], stations[1]) as stream,
+    ):
+        before = heard.stats
+        for _ in range(10):
+            liar.write(octets, header)
+            stream.wait_for(100)
+        wait_until(lambda: way_out.stats.tx_split == 10, timeout=PATIENCE, what="all are cut")
+        assert liar.refused == 0
+        assert told(before, heard.stats) == {}
+    assert way_out.stats.tx_segments == 10 * 7500

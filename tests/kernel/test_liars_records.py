@@ -52,11 +52,9 @@ def server(options: str = "") -> Iterator[tuple[Hearing, socket.socket]]:
     with record_socket() as door:
         door.bind(f"\0{NAME}")
         door.listen(1)
-        accepted: list[socket.socket] = []
-        with hearing(f"bess,dst=@{NAME}{options}", accepted[0].send) as ears:
-            accepted.append(door.accept()[0])
-            with accepted[0]:
-                yield ears, accepted[0]
+        with hearing(f"bess,dst=@{NAME}{options}", door.send) as ears, door.accept()[0] as peer:
+            ears.say = peer.send
+            yield ears, peer
 
 
 EITHER = pytest.mark.parametrize("end", [client, server])
@@ -127,11 +125,11 @@ def test_a_frame_too_long_for_the_way_out_is_dropped_there(end: type) -> None:
 def test_descriptors_sent_along_are_not_taken(end: type, options: str) -> None:
     """A peer cannot leave descriptors in the process, and the records that bring them are frames."""
     with end(options) as (ears, peer), record_socket() as bait:
-        before, descriptors = ears.port.stats, open_descriptors()
+        before, descriptors = ears.port.stats, set(open_descriptors())
         for number in range(50):
             socket.send_fds(peer, [honest(number)], [bait.fileno()] * 10)
             assert ears.sink.recv(2048) == honest(number)
-        assert open_descriptors() == descriptors
+        assert set(open_descriptors()) <= descriptors
         assert told(before, ears.port.stats) == {}
 
 
@@ -153,7 +151,7 @@ def test_clients_that_come_and_go_are_counted_and_forgotten() -> None:
             assert ears.among() == {}
             assert (ears.port.stats.lost, ears.port.stats.recovered) == (TIMES + 1, TIMES + 2)
             wait_until(
-                lambda: len(open_descriptors()) == descriptors, timeout=PATIENCE, what="nothing is left"
+                lambda: len(open_descriptors()) <= descriptors, timeout=PATIENCE, what="nothing is left"
             )
 
 

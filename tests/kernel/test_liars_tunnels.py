@@ -384,7 +384,7 @@ def test_forged_icmp_errors_cost_no_frame_and_no_tunnel(alone: Tunnel) -> None:
     """Whatever ICMP says of earlier packets, the next frame leaves, and the port stays as it was."""
     with vecwire.open(alone.spec) as port:
         batch, into = port.batch(), port.batch()
-        before, descriptors = port.stats, open_descriptors()
+        before, descriptors = port.stats, set(open_descriptors())
         for number, (name, packet) in enumerate(icmp_errors(alone)):
             alone.send(packet)
             batch.clear()
@@ -398,7 +398,7 @@ def test_forged_icmp_errors_cost_no_frame_and_no_tunnel(alone: Tunnel) -> None:
         counted = told(before, port.stats)
         assert set(counted) <= {"unreachable"}, counted
         assert port.stats.tx_frames == number + 1
-        assert open_descriptors() == descriptors
+        assert set(open_descriptors()) <= descriptors
 
 
 @pytest.mark.parametrize("tunnel", ["l2tpv3-udp"], indirect=True, scope="module")

@@ -132,7 +132,8 @@ def weigh(seat: cython.pointer[Seat], frames: uint32_t, took: uint64_t) -> cytho
         seat.debt = min(seat.debt + took - TURN, MOST_DEBT)
         endpoint.most = max(cython.cast(uint32_t, frames * TURN // took), 1)
     elif endpoint.most:
-        endpoint.most = 2 * endpoint.most if endpoint.most < seat.slots.depth else 0
+        # Slowly, so that a few short turns do not buy a very long one.
+        endpoint.most = endpoint.most + 1 if endpoint.most < seat.slots.depth else 0
 
 
 def repay(seat: cython.pointer[Seat], spent: uint64_t) -> cython.void:

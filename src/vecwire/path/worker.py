@@ -108,6 +108,8 @@ MESSAGES = cython.declare(uint64_t, 0xFFFFFFFF)
 TIMER = cython.declare(uint64_t, 0xFFFFFFFE)
 #: Frames that are received at the most once a port is lost: more than the buffer of a record socket holds.
 LAST_FRAMES = cython.declare(uint32_t, 65_536)
+#: Frames of a port's first turn, where they may be super-frames.
+FIRST_TURN = cython.declare(uint32_t, 8)
 #: Goes of delayed frames that a seat sends before others have their turn.
 ROUNDS = cython.declare(uint32_t, 4)
 SECOND = cython.declare(uint64_t, 1_000_000_000)
@@ -239,6 +241,9 @@ class Worker:
         if failed:
             free(seat)
             raise OSError(failed, os.strerror(failed))
+        if seat.endpoint.rx_vnet:
+            # What its super-frames ask for is not known yet.
+            seat.endpoint.most = FIRST_TURN
         self.seats[index] = seat
         self._held[index] = held
         # It is on the rota from the beginning where it is lost, so that its owner is told.
@@ -274,6 +279,7 @@ class Worker:
             self.watch_drops(None)
         drain(gone.endpoint, gone.hold)
         gone.endpoint.witness = cython.NULL
+        gone.endpoint.most = 0
         self._unwatch(index)
         self.seats[index] = cython.NULL
         free(gone)
@@ -614,8 +620,8 @@ class Worker:
         got: uint32_t = receive(seat.endpoint, seat.slots)
         settle(cython.address(self.home), got)
         if got:
-            # What a plain frame asks for is timed only where others wait for it.
-            if self.contended or seat.endpoint.counters[RX_SUPER] != supers:
+            # What a plain frame asks for is timed only where others wait for it, or turns are bounded.
+            if self.contended or seat.endpoint.most or seat.endpoint.counters[RX_SUPER] != supers:
                 began = now()
             reflect(seat, seat.slots)
             if seat.peer != cython.NULL:

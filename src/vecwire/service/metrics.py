@@ -30,6 +30,7 @@ _STAGES = {"rx": "receive", "switch": "switch", "tx": "transmit"}
 _BETTER: dict[str, str] = {
     "rx_super": "receive_super_frames",
     "rx_vlan": "receive_vlan_tags",
+    "rx_late": "receive_late_frames",
     "tx_super": "transmit_super_frames",
     "tx_split": "transmit_split_super_frames",
     "tx_joined": "transmit_joined_super_frames",

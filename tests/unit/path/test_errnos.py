@@ -102,7 +102,6 @@ REPORTS = [
     errno.ENOPROTOOPT,
     errno.ECONNREFUSED,
     errno.EMSGSIZE,
-    errno.EOPNOTSUPP,
     errno.EHOSTDOWN,
     errno.ENONET,
     errno.EACCES,
