@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from vecwire.errors import ClosedError, PortError
+from vecwire.host import start
 from vecwire.keeper import Keeper
 from vecwire.path.batch import Batch
 from vecwire.path.channel import Channel
-from vecwire.path.threads import start
 from vecwire.path.worker import FOR_CAPTURE, Worker
 from vecwire.transports import TransportPort
 from vecwire.transports._descriptor import Descriptor

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vecwire.errors import VecwireError
-from vecwire.path.threads import start
+from vecwire.host import start
 from vecwire.transports import TransportPort
 from vecwire.transports._watch import Watch
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from vecwire.engine import Engine
-from vecwire.path.threads import start
+from vecwire.host import start
 from vecwire.path.worker import FOR_TRACE
 from vecwire.transports import TransportPort
 from vecwire.transports._descriptor import Descriptor

@@ -61,8 +61,15 @@ def arguments(command: str, folder: Path) -> list[str]:
             return ["switch", *specs, guest, "tap,ifname=tap0", "hybrid,ifname=made0"]
         case _:
             path = folder / "killed.toml"
-            lines = [f'{name} = "{spec}"' for name, spec in zip("abcde", [*specs, guest, "tap,ifname=tap0", "hybrid,ifname=made0"], strict=True)]
-            path.write_text("\n".join(["[ports]", *lines, "[switches.lan]", 'ports = ["a", "b", "c", "d", "e"]']))
+            lines = [
+                f'{name} = "{spec}"'
+                for name, spec in zip(
+                    "abcde", [*specs, guest, "tap,ifname=tap0", "hybrid,ifname=made0"], strict=True
+                )
+            ]
+            path.write_text(
+                "\n".join(["[ports]", *lines, "[switches.lan]", 'ports = ["a", "b", "c", "d", "e"]'])
+            )
             control = folder / "run" / "control.sock"
             return ["run", "--control", str(control), "--metrics", "9478", str(path)]
 

@@ -63,8 +63,12 @@ def spent(process: int) -> float:
 @functools.cache
 def used() -> int:
     """Octets of address space that the modules take by themselves (proc_pid_statm(5))."""
-    program = "import vecwire.cli.run, vecwire.service.daemon; print(open('/proc/self/statm').read().split()[0])"
-    pages = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60).stdout
+    program = (
+        "import vecwire.cli.run, vecwire.service.daemon; print(open('/proc/self/statm').read().split()[0])"
+    )
+    pages = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, timeout=60
+    ).stdout
     return int(pages) * resource.getpagesize()
 
 
@@ -181,7 +185,15 @@ def test_no_memory_to_start(host: Namespace, tmp_path: Path, megabytes: int) -> 
 
 def test_a_table_larger_than_memory(host: Namespace) -> None:
     """A switch whose table does not fit says so, in a line."""
-    argv = limited("RLIMIT_AS", used() + (100 << 20), "switch", "--addresses", "4194304", "raw,ifname=left0", "tap,ifname=scarce0")
+    argv = limited(
+        "RLIMIT_AS",
+        used() + (100 << 20),
+        "switch",
+        "--addresses",
+        "4194304",
+        "raw,ifname=left0",
+        "tap,ifname=scarce0",
+    )
     ran = host.run(argv, check=False)
     assert ran.returncode == 1
     assert "no memory for 4194304 addresses" in ran.stderr

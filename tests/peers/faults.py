@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parent.parent / "faults" / "inject.c"
 CALLS: tuple[str, ...] = tuple(
-    re.findall(r"X\((\w+)\)", SOURCE.read_text(encoding="ascii").split("#define CALLS(X)")[1].split("\n\n")[0])
+    re.findall(
+        r"X\((\w+)\)", SOURCE.read_text(encoding="ascii").split("#define CALLS(X)")[1].split("\n\n")[0]
+    )
 )
 #: The shares of memory that an allocation's failure is meant for: enum memory.
 LEAVE_MEMORY, OURS, EVERYBODYS = range(3)
@@ -156,9 +158,7 @@ def sample(every: list[Case], share: float, seed: int) -> list[Case]:
     if share >= 1:
         return every
     chance = random.Random(seed)  # noqa: S311 # reproducible, not secret
-    return sorted(
-        chance.sample(every, min(len(every), max(1, round(share * len(every))))), key=every.index
-    )
+    return sorted(chance.sample(every, min(len(every), max(1, round(share * len(every))))), key=every.index)
 
 
 @functools.cache
@@ -249,5 +249,7 @@ def drive(
             timeout=7200,
         )
     lines = ran.stdout.splitlines()
-    assert ran.returncode == 0, f"seed {seed}: exit status {ran.returncode} after {lines[-1:]}: {ran.stderr[-6000:]}"
+    assert ran.returncode == 0, (
+        f"seed {seed}: exit status {ran.returncode} after {lines[-1:]}: {ran.stderr[-6000:]}"
+    )
     return [Found(**json.loads(line)) for line in lines if line.startswith("{")]

@@ -70,7 +70,18 @@ MANUAL: dict[str, Row] = {
     "getaddrinfo": Row(
         tuple(
             getattr(socket, f"EAI_{name}")
-            for name in "ADDRFAMILY AGAIN BADFLAGS FAIL FAMILY MEMORY NODATA NONAME SERVICE SOCKTYPE".split()
+            for name in [
+                "ADDRFAMILY",
+                "AGAIN",
+                "BADFLAGS",
+                "FAIL",
+                "FAMILY",
+                "MEMORY",
+                "NODATA",
+                "NONAME",
+                "SERVICE",
+                "SOCKTYPE",
+            ]
         ),
         "getaddrinfo(3)",
     ),
