@@ -89,7 +89,7 @@ class Engine:
         """Begins to move frames; returns once they flow.
 
         Raises:
-            PortError: if there is no thread to be had, or it may not stay on the processor that was asked for.
+            PortError: if there is no thread to be had, or it may not stay on the processor asked for.
         """
         with self._lock:
             if self._thread is None:

@@ -1,7 +1,7 @@
 """Every system call of opening, closing and moving frames fails, with every errno that its manual page lists.
 
-``VECWIRE_FAULTS_SHARE`` says which share of the cases is run, ``VECWIRE_FAULTS_SEED`` which ones; the default is
-short enough for every run. For all of them:
+``VECWIRE_FAULTS_SHARE`` says which share of the cases is run, ``VECWIRE_FAULTS_SEED`` which ones; the default
+is short enough for every run. For all of them:
 ``VECWIRE_FAULTS_SHARE=1 make test PYTEST_ARGS='tests/faults/test_calls.py --timeout 0 -s'``.
 """
 
@@ -78,7 +78,7 @@ def told(found: Found) -> str:
 
 
 def test_opening(site: tuple[Namespace, Namespace], tmp_path: Path) -> None:
-    """Whatever call of opening fails, the port opens and works without it, or a named error leaves nothing."""
+    """Whatever call of opening fails, the port works without it, or a named error leaves nothing behind."""
     run(site, tmp_path, *(f"open {kind}" for kind in PAIRS), share=0.1)
 
 

@@ -147,7 +147,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.mark.parametrize("memory", [0, OURS], ids=["calls", "memory"])
 def test_a_service_lives_on_whatever_fails(site: Site, memory: int) -> None:
-    """Whatever call or allocation fails meanwhile, the service answers afterwards, whole, with nothing left over."""
+    """Whatever call or allocation fails, the service answers afterwards, whole, and nothing is left over."""
     for _ in range(3):
         site.act()
     site.healthy()

@@ -19,6 +19,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,7 @@ class Scenario:
     def act(self) -> None:
         """Does it."""
 
-    def finish(self, case: Case | None) -> None:
+    def finish(self, case: Case | None) -> None:  # some look at it
         """Brings back what was there before, and asserts that all works."""
 
     def close(self) -> None:
@@ -141,10 +142,12 @@ class Opening(Scenario):
         self.port: TransportPort | None = None
 
     def act(self) -> None:
+        """Does it."""
         self.port = vecwire.open(self.spec)
         self.port.fileno()
 
-    def finish(self, case: Case | None) -> None:
+    def finish(self, case: Case | None) -> None:  # noqa: ARG002 # some look at it
+        """Sees that all works."""
         if self.port is None:
             return
         with self.port as port:
@@ -154,7 +157,7 @@ class Opening(Scenario):
                 exchange(port, self.peer)
         if self.peer is not None and "listen" in str(self.peer.spec):
             # The server notices that its client has gone, as it did before.
-            wait_until(lambda: self._left(), timeout=HEALS, what="the client is gone")
+            wait_until(self._left, timeout=HEALS, what="the client is gone")
 
     def _left(self) -> bool:
         assert self.peer is not None
@@ -162,6 +165,7 @@ class Opening(Scenario):
         return "rx" not in self.peer.info.descriptors
 
     def close(self) -> None:
+        """Ends it all."""
         if self.peer is not None:
             self.peer.close()
 
@@ -170,6 +174,7 @@ class Closing(Opening):
     """A port is closed."""
 
     def begin(self) -> None:
+        """Makes what the act needs."""
         super().act()
         if self.peer is not None and "listen" in str(self.peer.spec):
             wait_until(self._came, timeout=HEALS, what="the server has its client")
@@ -180,10 +185,12 @@ class Closing(Opening):
         return "rx" in self.peer.info.descriptors
 
     def act(self) -> None:
+        """Does it."""
         if self.port is not None:
             self.port.close()
 
-    def finish(self, case: Case | None) -> None:
+    def finish(self, case: Case | None) -> None:  # noqa: ARG002 # some look at it
+        """Sees that all works."""
         self.port = None
 
 
@@ -207,12 +214,15 @@ class Using(Scenario):
         self.before: dict[str, int] = {}
 
     def counters(self) -> Counter[str]:
+        """What both ports have counted."""
         return sum((Counter(port.stats.counters) for port in (self.left, self.right)), Counter())
 
     def begin(self) -> None:
+        """Makes what the act needs."""
         self.before = self.counters()
 
     def act(self) -> None:
+        """Does it."""
         for port, sent, came in self.batches:
             port.recv(came)
             port.send(sent)
@@ -221,7 +231,8 @@ class Using(Scenario):
             port.recv(came)
             port.recv(came)
 
-    def finish(self, case: Case | None) -> None:
+    def finish(self, case: Case | None) -> None:  # some look at it
+        """Sees that all works."""
         for port, _, came in self.batches:
             while port.recv(came):
                 pass
@@ -242,6 +253,7 @@ class Using(Scenario):
         assert self.right.info.up
 
     def close(self) -> None:
+        """Ends it all."""
         self.left.close()
         self.right.close()
 
@@ -261,11 +273,13 @@ class Working(Scenario):
         exchange(*self.peers)
 
     def act(self) -> None:
+        """Does it."""
         for source, sink in (self.peers, self.peers[::-1]):
             for number in range(2):
                 passes(source, sink, number)
 
-    def finish(self, case: Case | None) -> None:
+    def finish(self, case: Case | None) -> None:  # noqa: ARG002 # some look at it
+        """Sees that all works."""
         exchange(*self.peers)
         wait_until(lambda: all(port.info.up for port in self.ports), timeout=HEALS, what="both ports are up")
         assert self.cable.running
@@ -276,19 +290,21 @@ class Working(Scenario):
         )
 
     def close(self) -> None:
+        """Ends it all."""
         self.cable.stop()
         for port in (*self.ports, *self.peers):
             port.close()
 
 
 class Reviving(Working):
-    """An interface goes down and up, or a client goes and another comes, and the keeper brings the port back."""
+    """An interface goes down and up, and the keeper brings the port back."""
 
     def __init__(self, lose: Callable[[], None], left: tuple[str, str], right: tuple[str, str]) -> None:
         super().__init__(left, right)
         self.lose = lose
 
     def act(self) -> None:
+        """Does it."""
         self.lose()
         deadline = time.monotonic() + 0.3
         while time.monotonic() < deadline:
@@ -308,6 +324,7 @@ class Joining(Scenario):
         self.ports = [vecwire.open(PAIRS[kind][0]) for kind in ("gre", "l2tpv3-udp", "raw-options")]
 
     def act(self) -> None:
+        """Does it."""
         with Cable(*self.ports[:2]):
             pass
         with Switch(addresses=100) as switch:
@@ -325,7 +342,8 @@ class Joining(Scenario):
             self.ports[2].attach_filter("ether proto 0x88b5")
             switch.remove(self.ports[0])
 
-    def finish(self, case: Case | None) -> None:
+    def finish(self, case: Case | None) -> None:  # noqa: ARG002 # some look at it
+        """Sees that all works."""
         for port in self.ports:
             assert port.channel.user is None, f"{port!r} is still claimed by {port.channel.user}"
             assert not port.closed
@@ -333,6 +351,7 @@ class Joining(Scenario):
         self.ports[1].send(self.ports[1].batch(1))
 
     def close(self) -> None:
+        """Ends it all."""
         for port in self.ports:
             port.close()
 
@@ -348,6 +367,7 @@ class Recording(Scenario):
         self.recorder: Recorder | None = None
 
     def act(self) -> None:
+        """Does it."""
         self.recorder = None
         recorder = Recorder(self.folder / "frames.pcapng", rotation=Rotation(size=6000, keep=2))
         self.recorder = recorder
@@ -358,7 +378,8 @@ class Recording(Scenario):
         finally:
             recorder.close()
 
-    def finish(self, case: Case | None) -> None:
+    def finish(self, case: Case | None) -> None:  # noqa: ARG002 # some look at it
+        """Sees that all works."""
         if self.recorder is not None:
             with contextlib.suppress(VecwireError):
                 self.recorder.close()
@@ -535,8 +556,6 @@ class Trial:
 
 def trace(error: BaseException) -> str:
     """The last places of a traceback."""
-    import traceback
-
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return " > ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames)
 
