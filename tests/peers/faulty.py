@@ -13,6 +13,7 @@ import gc
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import struct
@@ -138,6 +139,9 @@ class Opening(Scenario):
 
     def __init__(self, spec: str, peer: str) -> None:
         self.spec = spec
+        # What the scenario before has left, where unlink(2) failed.
+        for path in Path("/tmp").glob("vecwire-faults*"):  # noqa: S108
+            path.unlink()
         self.peer: TransportPort | None = vecwire.open(peer) if peer else None
         self.port: TransportPort | None = None
 
@@ -148,21 +152,26 @@ class Opening(Scenario):
 
     def finish(self, case: Case | None) -> None:  # noqa: ARG002 # some look at it
         """Sees that all works."""
-        if self.port is None:
-            return
-        with self.port as port:
-            self.port = None
-            port.fileno()
-            if self.peer is not None:
-                exchange(port, self.peer)
-        if self.peer is not None and "listen" in str(self.peer.spec):
-            # The server notices that its client has gone, as it did before.
-            wait_until(self._left, timeout=HEALS, what="the client is gone")
+        if self.port is not None:
+            with self.port as port:
+                self.port = None
+                port.fileno()
+                if self.peer is not None:
+                    exchange(port, self.peer)
+        self.send_away()
 
-    def _left(self) -> bool:
-        assert self.peer is not None
-        self.peer.recv(self.peer.batch())
-        return "rx" not in self.peer.info.descriptors
+    def send_away(self) -> None:
+        """Has a server take whoever waits, and notice that they have gone."""
+        if self.peer is None or "listen" not in self.peer.info.descriptors:
+            return
+        listener = self.peer.info.descriptors["listen"]
+
+        def alone() -> bool:
+            assert self.peer is not None
+            self.peer.recv(self.peer.batch())
+            return "rx" not in self.peer.info.descriptors and not select.select([listener], [], [], 0)[0]
+
+        wait_until(alone, timeout=HEALS, what="the client is gone")
 
     def close(self) -> None:
         """Ends it all."""
@@ -176,7 +185,7 @@ class Closing(Opening):
     def begin(self) -> None:
         """Makes what the act needs."""
         super().act()
-        if self.peer is not None and "listen" in str(self.peer.spec):
+        if self.peer is not None and "listen" in self.peer.info.descriptors:
             wait_until(self._came, timeout=HEALS, what="the server has its client")
 
     def _came(self) -> bool:
@@ -192,6 +201,7 @@ class Closing(Opening):
     def finish(self, case: Case | None) -> None:  # noqa: ARG002 # some look at it
         """Sees that all works."""
         self.port = None
+        self.send_away()
 
 
 class Using(Scenario):
