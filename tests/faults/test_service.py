@@ -157,7 +157,7 @@ def test_a_service_lives_on_whatever_fails(site: Site, memory: int) -> None:
     counts = {call: count for call, count in site.page.counts.items() if (call == "malloc") == bool(memory)}
     site.page.rest()
     every = [case for case in cases(counts) if case.call not in PYTHONS]
-    chosen = sample(every, SHARE or (1.0 if memory else 0.02), SEED)
+    chosen = sample(every, SHARE or (0.3 if memory else 0.005), SEED)
     fired = 0
     for number, case in enumerate(chosen):
         site.page.fail(case, memory=memory)

@@ -55,9 +55,12 @@ def test_a_port_whose_old_spec_is_refused_too_is_taken_out(tmp_path: Path, joine
 
 
 BEFORE = '[switches.lan]\nports = ["a"]\n'
-AFTER = '[switches.lan]\nports = ["a", "b"]\nage = 20\n[switches.more]\nports = ["c"]\n[cables]\nline = ["d", "e"]\n'
+AFTER = (
+    '[switches.lan]\nports = ["a", "b"]\nage = 20\n[switches.more]\nports = ["c"]\n'
+    '[cables]\nline = ["d", "e"]\n'
+)
 #: What has no memory in the second half of a reload, and who is joined to what in the meantime.
-STEPS = {
+STEPS: dict[str, dict[str, str | None]] = {
     "Switch.add": {"a": "switch lan", "b": None, "c": "switch more", "d": "cable line"},
     "Switch.start": {"a": "switch lan", "b": "switch lan", "c": None, "d": "cable line"},
     "Switch.change": {"a": "switch lan", "b": "switch lan", "c": "switch more", "d": "cable line"},
@@ -71,7 +74,7 @@ STEPS = {
 def test_what_has_no_memory_is_left_out_until_the_next_reload(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """A step that fails takes nothing else with it; the service says so, and the next reload does the rest."""
+    """A step that fails takes nothing else with it; the next reload does what was left out."""
     path = tmp_path / "service.toml"
 
     def write(joined: str, options: str = "", more: str = "") -> None:
