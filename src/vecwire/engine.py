@@ -16,10 +16,10 @@ from typing import Self, TypeVar
 from vecwire._engine_captures import Capture, Drops, record_sockets
 from vecwire.confine import Seccomp, confine
 from vecwire.errors import ClosedError, PortError
+from vecwire.host import start
 from vecwire.keeper import Keeper
 from vecwire.path.batch import Batch
 from vecwire.path.channel import Channel
-from vecwire.path.threads import start
 from vecwire.path.worker import FOR_CAPTURE, Worker
 from vecwire.transports import TransportPort
 from vecwire.transports._refusal import refusals

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vecwire.errors import VecwireError
-from vecwire.path.threads import start
+from vecwire.host import start
 from vecwire.transports import TransportPort
 from vecwire.transports._paths import Paths
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from vecwire.errors import VecwireError
 from vecwire.guard import Guard
-from vecwire.path.threads import start
+from vecwire.host import start
 from vecwire.transports import TransportPort
 from vecwire.transports._watch import Watch
 

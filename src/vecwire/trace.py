@@ -11,7 +11,7 @@ from typing import Self
 
 from vecwire.capture.describe import words
 from vecwire.engine import Engine
-from vecwire.path.threads import start
+from vecwire.host import start
 from vecwire.path.worker import FOR_TRACE
 from vecwire.transports import TransportPort
 from vecwire.transports._descriptor import Descriptor

@@ -53,7 +53,7 @@ def now(page: Page) -> float:
 
 
 def test_the_clock_of_the_test_jumps(tmp_path: Path) -> None:
-    """The layer does what the tests below lean on: a day more, a day less, and the monotonic clock as it was."""
+    """The layer does what the tests below lean on: a day more, and a day less."""
     with Page(tmp_path / "page") as page:
         for jump in JUMPS:
             page.jump(jump)

@@ -94,7 +94,7 @@ def test_the_next_start_succeeds(host: Namespace, tmp_path: Path, command: str) 
             assert running.wait(20) == 0, running.describe()
     left_over = [path.name for path in tmp_path.rglob("*.sock")]
     assert not left_over
-    names = {name for name in host.run(["ls", "/sys/class/net"]).stdout.split()}
+    names = host.run(["ls", "/sys/class/net"]).stdout.split()
     assert "made0" not in names
 
 
@@ -117,15 +117,7 @@ def test_what_a_killed_dump_wrote_is_read(host: Namespace, tmp_path: Path) -> No
             vecwire.open("raw,ifname=left1") as source,
         ):
             running.wait_for_text("ready", timeout=30)
-            sent = 0
-            wanted = moments.randrange(4000)
-
-            def enough() -> bool:
-                nonlocal sent
-                sent = pump(source, sent)
-                return path.stat().st_size > wanted * 40 and path.stat().st_size > 4096
-
-            wait_until(enough, timeout=20, what="something is written", interval=0.0005)
+            pump_until(source, path, 4096 + 40 * moments.randrange(4000))
             running.process.send_signal(signal.SIGKILL)
             assert running.wait(10) == -signal.SIGKILL
         told = subprocess.run(
@@ -140,6 +132,18 @@ def test_what_a_killed_dump_wrote_is_read(host: Namespace, tmp_path: Path) -> No
         whole = list(readable(path))
         assert seen == len(whole) > 0
         assert [octets[:18] for octets in whole] == [frame(each, 400)[:18] for each in range(seen)]
+
+
+def pump_until(source: TransportPort, path: Path, octets: int) -> None:
+    """Sends frames until a file is so long."""
+    sent = 0
+
+    def enough() -> bool:
+        nonlocal sent
+        sent = pump(source, sent)
+        return path.stat().st_size > octets
+
+    wait_until(enough, timeout=20, what="something is written", interval=0.0005)
 
 
 def readable(path: Path) -> Iterator[bytes]:

@@ -32,7 +32,8 @@ METRICS = 9479
 #: Runs the command with a limit that is in force once its modules are there.
 LIMITED = """
 import resource, sys
-import vecwire.cli, vecwire.cli.run, vecwire.cli.switch, vecwire.cli.cable, vecwire.service.daemon, asyncio.unix_events
+import vecwire.cli, vecwire.cli.run, vecwire.cli.switch, vecwire.cli.cable, vecwire.service.daemon
+import asyncio.unix_events
 import concurrent.futures.thread
 kind, least = getattr(resource, sys.argv.pop(1)), int(sys.argv.pop(1))
 resource.setrlimit(kind, (least, least))
@@ -122,7 +123,7 @@ def test_no_descriptors_for_clients(service: Background, tmp_path: Path) -> None
     pid = service.process.pid
     with contextlib.ExitStack() as stack:
         with out_of_descriptors(pid):
-            knocking = [
+            knocking: list[tuple[int, int, str | tuple[str, int]]] = [
                 (socket.AF_UNIX, socket.SOCK_STREAM, str(tmp_path / "control")),
                 (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", METRICS)),
                 (socket.AF_UNIX, socket.SOCK_SEQPACKET, str(tmp_path / "guest.sock")),

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -48,8 +47,8 @@ OTHER = (
     '[switches.lan]\nports = ["left", "right", "guest", "third"]\nage = 20\naddresses = 500\n'
     '[switches.more]\nports = ["fourth"]\n'
 )
-#: What only a set that is no more could answer, in an event loop that is Python's own.
-PYTHONS = {("epoll_wait", number) for number in (errno.EBADF, errno.EFAULT, errno.EINVAL)}
+#: What the event loop's own set would answer only if it were no more. Those of workers are in test_calls.py.
+PYTHONS = {"epoll_ctl", "epoll_wait"}
 
 
 @dataclass
@@ -148,7 +147,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.mark.parametrize("memory", [0, OURS], ids=["calls", "memory"])
 def test_a_service_lives_on_whatever_fails(site: Site, memory: int) -> None:
-    """Whatever call or allocation fails meanwhile, the service answers afterwards, whole, with nothing left over."""
+    """Whatever call or allocation fails, the service answers afterwards, whole, and nothing is left over."""
     for _ in range(3):
         site.act()
     site.healthy()
@@ -157,8 +156,8 @@ def test_a_service_lives_on_whatever_fails(site: Site, memory: int) -> None:
     site.act()
     counts = {call: count for call, count in site.page.counts.items() if (call == "malloc") == bool(memory)}
     site.page.rest()
-    every = [case for case in cases(counts) if (case.call, case.error) not in PYTHONS]
-    chosen = sample(every, SHARE or (1.0 if memory else 0.02), SEED)
+    every = [case for case in cases(counts) if case.call not in PYTHONS]
+    chosen = sample(every, SHARE or (0.3 if memory else 0.005), SEED)
     fired = 0
     for number, case in enumerate(chosen):
         site.page.fail(case, memory=memory)

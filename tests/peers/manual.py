@@ -24,22 +24,22 @@ def _row(source: str, names: str) -> Row:
 
 _PATH = "EACCES ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR"
 _SEND = (
-    "EACCES EAGAIN EALREADY EBADF ECONNRESET EDESTADDRREQ EFAULT EINTR EINVAL EISCONN EMSGSIZE ENOBUFS ENOMEM "
-    "ENOTCONN ENOTSOCK EOPNOTSUPP EPIPE EADDRNOTAVAIL ECONNREFUSED EHOSTDOWN EHOSTUNREACH ENETDOWN "
-    "ENETUNREACH ENODEV ENOPROTOOPT ENXIO EPERM EPROTO EIO"
+    "EACCES EAGAIN EALREADY EBADF ECONNRESET EDESTADDRREQ EFAULT EINTR EINVAL EISCONN EMSGSIZE "
+    "ENOBUFS ENOMEM ENOTCONN ENOTSOCK EOPNOTSUPP EPIPE EADDRNOTAVAIL ECONNREFUSED EHOSTDOWN EHOSTUNREACH "
+    "ENETDOWN ENETUNREACH ENODEV ENOPROTOOPT ENXIO EPERM EPROTO EIO"
 )
 _SENT_BY = "send(2), ip(7), udp(7), packet(7), unix(7)"
 _RECEIVE = (
-    "EAGAIN EBADF ECONNREFUSED EFAULT EINTR EINVAL ENOMEM ENOTCONN ENOTSOCK ECONNRESET EHOSTUNREACH EMSGSIZE "
-    "ENETDOWN ENETUNREACH ENOBUFS ENOPROTOOPT ENXIO EPROTO"
+    "EAGAIN EBADF ECONNREFUSED EFAULT EINTR EINVAL ENOMEM ENOTCONN ENOTSOCK ECONNRESET "
+    "EHOSTUNREACH EMSGSIZE ENETDOWN ENETUNREACH ENOBUFS ENOPROTOOPT ENXIO EPROTO"
 )
 _RECEIVED_BY = "recv(2), ip(7), udp(7), packet(7), netlink(7)"
 
 MANUAL: dict[str, Row] = {
     "accept4": _row(
         "accept(2)",
-        "EAGAIN EBADF ECONNABORTED EFAULT EINTR EINVAL EMFILE ENFILE ENOBUFS ENOMEM ENOTSOCK EOPNOTSUPP EPERM "
-        "EPROTO",
+        "EAGAIN EBADF ECONNABORTED EFAULT EINTR EINVAL EMFILE ENFILE ENOBUFS ENOMEM ENOTSOCK EOPNOTSUPP "
+        "EPERM EPROTO",
     ),
     "bind": _row(
         "bind(2), packet(7)",
@@ -70,7 +70,18 @@ MANUAL: dict[str, Row] = {
     "getaddrinfo": Row(
         tuple(
             getattr(socket, f"EAI_{name}")
-            for name in "ADDRFAMILY AGAIN BADFLAGS FAIL FAMILY MEMORY NODATA NONAME SERVICE SOCKTYPE".split()
+            for name in [
+                "ADDRFAMILY",
+                "AGAIN",
+                "BADFLAGS",
+                "FAIL",
+                "FAMILY",
+                "MEMORY",
+                "NODATA",
+                "NONAME",
+                "SERVICE",
+                "SOCKTYPE",
+            ]
         ),
         "getaddrinfo(3)",
     ),
@@ -121,7 +132,7 @@ MANUAL: dict[str, Row] = {
     "setns": _row("setns(2)", "EBADF EINVAL ENOMEM EPERM ESRCH"),
     "setsockopt": _row(
         "setsockopt(2), socket(7), packet(7), udp(7)",
-        "EBADF EBUSY EFAULT EINVAL ENODEV ENOENT ENOMEM ENOPROTOOPT ENOTSOCK EPERM",
+        "EBADF EBUSY EFAULT EINVAL ENODEV ENOMEM ENOPROTOOPT ENOTSOCK EPERM",
     ),
     "shutdown": _row("shutdown(2)", "EBADF EINVAL ENOTCONN ENOTSOCK"),
     "socket": _row(
@@ -138,7 +149,8 @@ MANUAL: dict[str, Row] = {
     ),
     "writev": _row(
         "writev(2), write(2), drivers/net/tun.c",
-        "EAGAIN EBADF EBADFD EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOBUFS ENOMEM ENOSPC EPERM EPIPE",
+        "EAGAIN EBADF EBADFD EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOBUFS ENOMEM "
+        "ENOSPC EPERM EPIPE",
     ),
 }
 
@@ -148,12 +160,3 @@ def named(call: str, number: int) -> str:
     if call == "getaddrinfo":
         return next(name for name in dir(socket) if name[:4] == "EAI_" and getattr(socket, name) == number)
     return errno.errorcode[number]
-
-
-def worded(call: str, number: int) -> str:
-    """What an error's text says of an errno."""
-    if call == "getaddrinfo":
-        return ""
-    import os
-
-    return os.strerror(number)

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from vecwire.capture.files import SNAPLEN, Form, Interface, Statistics, footer, header
 from vecwire.errors import PortError
+from vecwire.host import start
 from vecwire.path.batch import Batch
 from vecwire.path.tape import LARGEST_FRAME, Packer
-from vecwire.path.threads import start
 
 #: Octets after which a buffer is handed over, and seconds.
 ENOUGH = 1 << 20

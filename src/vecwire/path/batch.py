@@ -32,7 +32,7 @@ from cython.cimports.vecwire.path.slots import (
 from cython.cimports.vecwire.wire.octets import Octets
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
-from vecwire.path.memory import mapped
+from vecwire.host import mapped
 from vecwire.wire.vnet import LONG, Vnet
 
 #: Frames are never longer than this: an IP packet of 65,535 octets, an Ethernet header and two VLAN tags.

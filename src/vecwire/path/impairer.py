@@ -8,8 +8,8 @@ from cython.cimports.vecwire.path.linux import MAP_NORESERVE
 from cython.cimports.vecwire.wire.counters import COUNTERS, TX_TOO_BIG
 from cython.cimports.vecwire.wire.vnet import VnetHeader
 
+from vecwire.host import mapped
 from vecwire.path.batch import CACHE_LINE, LEAST_HEADROOM, LONGEST_FRAME
-from vecwire.path.memory import mapped
 from vecwire.wire.counters import NAMES
 from vecwire.wire.vnet import LONG
 

@@ -21,7 +21,7 @@ from cython.cimports.vecwire.path.fdb import (
     tell,
 )
 
-from vecwire.path.memory import mapped
+from vecwire.host import mapped
 
 #: Addresses that a table holds unless told otherwise.
 USUAL_CAPACITY = 65536

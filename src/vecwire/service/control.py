@@ -135,12 +135,15 @@ class Control:
             logger.warning("%s: cannot be removed: %s", self.path, error.strerror)
 
     async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             peer = None
             try:
-                peer, _ = await loop.sock_accept(listener)
+                await readable(listener)
+                peer, _ = listener.accept()
+                peer.setblocking(False)
                 self._begin(peer)
+            except BlockingIOError:
+                continue  # the client has gone again
             except (OSError, MemoryError) as error:
                 # Whoever comes later is to find somebody.
                 if peer is not None:
@@ -224,6 +227,17 @@ class _Client:
                 except BlockingIOError:
                     await writable(self._peer)
             await asyncio.get_running_loop().sock_sendall(self._peer, data)
+
+
+async def readable(sock: socket.socket) -> None:
+    """Returns once there is something to receive, or somebody to take."""
+    loop = asyncio.get_running_loop()
+    some = asyncio.Event()
+    loop.add_reader(sock, some.set)
+    try:
+        await some.wait()
+    finally:
+        loop.remove_reader(sock)
 
 
 async def writable(sock: socket.socket) -> None:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self
 from prometheus_client.exposition import choose_encoder
 
 from vecwire.errors import SCARCE, PortError, SpecError
-from vecwire.path.threads import start
+from vecwire.host import start
 from vecwire.service.metrics import registry_of
 from vecwire.service.state import Controlled
 
@@ -106,6 +106,16 @@ class _Server(ThreadingMixIn, TCPServer):
         """Where it listens."""
         host, port = self.socket.getsockname()[:2]
         return Address(host, port)
+
+    def serve(self) -> None:
+        """Takes connections until ``end``, whatever the kernel says meanwhile."""
+        while not self._ending.is_set():
+            try:
+                # It is woken when it is to end: it need not look again and again.
+                self.serve_forever(poll_interval=None)  # type: ignore[arg-type]  # what select takes
+            except OSError as error:
+                logger.warning("metrics: no connection can be taken: %s", error.strerror)
+                self._ending.wait(PAUSE)
 
     def get_request(self) -> tuple[Any, Any]:
         """Takes a connection; where there are no descriptors left, not again for a moment."""
@@ -230,10 +240,7 @@ class Exporter:
     def start(self) -> Self:
         """Begins to answer."""
         if self._thread is None:
-            # The server is woken when it is to end: it need not look again and again.
-            thread = threading.Thread(
-                target=self._server.serve_forever, kwargs={"poll_interval": None}, name=NAME
-            )
+            thread = threading.Thread(target=self._server.serve, name=NAME)
             start(thread)
             self._thread = thread
         return self

@@ -6,6 +6,7 @@ touched, so that what this host refuses leaves everything as it was. What the di
 touched. One change is made at a time; whoever only asks waits for nobody.
 """
 
+import functools
 import logging
 import os
 import threading
@@ -85,6 +86,7 @@ class Service:
         self._change = threading.RLock()
         self._started = time.monotonic()
         self._reloads = 0
+        _version()
 
     # Its life.
 
@@ -429,7 +431,9 @@ def _found(among: Mapping[str, T], name: str, what: str) -> T:
     return among[name]
 
 
+@functools.cache
 def _version() -> str:
+    """The version of the package: a file that is read once, since a service may run out of descriptors."""
     try:
         return metadata.version("vecwire")
     except metadata.PackageNotFoundError:

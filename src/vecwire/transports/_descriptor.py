@@ -68,7 +68,9 @@ class Descriptor:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        # What failed before it had a number has nothing to close.
+        with contextlib.suppress(AttributeError):
+            self.close()
 
     def __repr__(self) -> str:
         state = f"fd={self._fd}" if self._fd >= 0 else "closed"

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from vecwire.path.threads import no_thread
+from vecwire.host import no_thread
 from vecwire.transports import _libc
 from vecwire.transports._descriptor import Descriptor
 from vecwire.transports._refusal import refusal

@@ -59,8 +59,8 @@ class TransportPort:
     """
 
     def __init__(self, spec: Spec, *, patient: bool = False) -> None:
-        self.spec = spec
         self._closed = True
+        self.spec = spec
         self._poll_set: select.epoll | None = None
         self._timer: Timer | None = None
         self._timed = False
@@ -559,8 +559,8 @@ class TransportPort:
         self.close()
 
     def __del__(self) -> None:
-        # A port that failed to open has no more than this attribute.
-        if not self._closed:
+        # A port that failed to open has no more than this attribute, if that.
+        if not getattr(self, "_closed", True):
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
             self.channel.release(self.channel.user)
             self.close()

@@ -108,7 +108,7 @@ def refusal(error: OSError, doing: str, what: str, *, remedy: str = "") -> PortE
 
 @contextlib.contextmanager
 def refusals(doing: str, what: str = "") -> Iterator[None]:
-    """Has whatever the kernel refuses inside be raised as ``refusal`` tells it, where it is not told better."""
+    """Has what the kernel refuses inside be raised as ``refusal`` tells it, where it is not told better."""
     try:
         yield
     except VecwireError:

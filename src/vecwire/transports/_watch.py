@@ -364,9 +364,10 @@ class Watch:
 
     def _end(self, source: "_Source") -> None:
         """Closes a source."""
-        for end in (lambda: self._sources.unregister(source), source.close):
-            with contextlib.suppress(OSError):  # closed all the same (close(2)), and then in no set any more
-                end()
+        with contextlib.suppress(OSError):  # closed already, it is in no set any more
+            self._sources.unregister(source)
+        with contextlib.suppress(OSError):  # closed all the same (close(2))
+            source.close()
 
     def _without(self, what: str, error: Exception) -> None:
         """Says once that there will be no news of something."""

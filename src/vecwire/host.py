@@ -1,0 +1,45 @@
+"""What a host may refuse to anybody: memory and threads, with errors that say so."""
+
+import errno
+import mmap
+import threading
+
+from vecwire.errors import PortError
+
+
+def mapped(octets: int, what: str, flags: int = 0) -> mmap.mmap:
+    """Maps memory of nobody else's (mmap(2)): given when it is touched, all zero.
+
+    Args:
+        octets: how much.
+        what: what it is for, in an error's text.
+        flags: more of mmap's flags, such as ``MAP_NORESERVE``.
+
+    Raises:
+        MemoryError: if the kernel gives none.
+    """
+    try:
+        return mmap.mmap(-1, octets, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | flags)
+    except OSError as error:
+        raise MemoryError(f"no memory for {what}: {octets} octets: {error.strerror}") from error
+
+
+def start(thread: threading.Thread) -> None:
+    """Starts a thread.
+
+    Raises:
+        PortError: if the kernel gives none.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise no_thread(thread.name) from error
+
+
+def no_thread(name: str) -> PortError:
+    """The error to raise where there is no thread to be had (pthread_create(3))."""
+    return PortError(
+        f"cannot start the thread {name}",
+        errno=errno.EAGAIN,
+        remedy="let this user have more: ulimit -u, and pids.max of the process's cgroup",
+    )
