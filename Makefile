@@ -1,8 +1,9 @@
 # Every target does its own set-up: a fresh machine needs Python 3.11 and make.
 PYTHON ?= python3
 BIN := .venv/bin
+FUZZ_SECONDS ?= 300
 
-.PHONY: demo test test-asan test-valgrind lint format bench docs clean
+.PHONY: demo test test-asan test-valgrind lint format bench fuzz docs clean
 
 demo:
 	@$(PYTHON) tools/prepare.py
@@ -15,7 +16,7 @@ test:
 # The same tests on modules built with clang's AddressSanitizer and UndefinedBehaviorSanitizer.
 test-asan:
 	@$(PYTHON) tools/prepare.py test bench peers sanitizers
-	@$(BIN)/python tools/asan.py pytest $(PYTEST_ARGS)
+	@$(BIN)/python tools/asan.py $(ASAN_ARGS) pytest $(PYTEST_ARGS)
 
 # One pass of the path, its every instruction watched for memory that was never written.
 test-valgrind:
@@ -24,7 +25,7 @@ test-valgrind:
 		--suppressions=tests/valgrind.supp $(BIN)/python -m pytest tests/kernel/test_one_pass.py --timeout 0
 
 lint:
-	@$(PYTHON) tools/prepare.py lint test bench
+	@$(PYTHON) tools/prepare.py lint test bench fuzz
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -37,6 +38,12 @@ format:
 bench:
 	@$(PYTHON) tools/prepare.py bench peers
 	@$(BIN)/vecwire bench --json bench.json $(BENCH_ARGS)
+
+# Every target of tests/fuzz for FUZZ_SECONDS, as many at a time as there are processors; FUZZ_ARGS: a target's
+# name, --keep, --report docs/security.md, --input FILE.
+fuzz:
+	@$(PYTHON) tools/prepare.py test fuzz sanitizers
+	@PYTHONPATH=tests:tools $(BIN)/python tools/fuzzer.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
 docs:
 	@$(PYTHON) tools/prepare.py docs

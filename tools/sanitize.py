@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from prepare import ROOT, VENV, fingerprint, say
 
+#: What the fuzzer's build is: what guides it, and the compiled modules that read what strangers send. The
+#: others are taken as they are installed.
+SANITIZERS = "fuzzer,address,undefined"
+READERS = "vecwire.wire vecwire.path.io vecwire.path.slots vecwire.path.batch vecwire.path.tape"
 PYTHON = VENV / "bin" / "python"
 IGNORELIST = ROOT / "tools" / "cython.ignorelist"
 #: Python frees nothing at its end. A wrong access ends the process with its stack, as a fault of C would.
@@ -25,15 +30,17 @@ ADDRESS_OPTIONS = (
 UNDEFINED_OPTIONS = "print_stacktrace=1:halt_on_error=1:abort_on_error=1"
 
 
-def build(asked: str, *, python: Path = PYTHON) -> Path:
+def build(asked: str, *, python: Path = PYTHON, only: str = "") -> Path:
     """Builds the package with sanitizers unless its sources are those that it was built from; its folder.
 
     Args:
         asked: the sanitizers, joined by commas.
-        python: an interpreter that has Cython and setuptools.
+        python: an interpreter that has Cython, setuptools and vecwire.
+        only: how the names of the modules begin that are built so, joined by spaces; the others are those
+            that this interpreter has.
     """
     base = ROOT / "build" / f"sanitized-{asked.replace(',', '-')}"
-    stamp, wanted = base / "stamp", fingerprint([asked, IGNORELIST.read_text(encoding="utf-8")])
+    stamp, wanted = base / "stamp", fingerprint([asked, only, IGNORELIST.read_text(encoding="utf-8")])
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         say(f"building with {asked}")
         command = [
@@ -45,11 +52,29 @@ def build(asked: str, *, python: Path = PYTHON) -> Path:
             f"--build-lib={base / 'lib'}",
         ]
         environment = {**os.environ, "CC": os.environ.get("CC", "clang"), "VECWIRE_SANITIZE": asked}
+        if only:
+            environment["VECWIRE_MODULES"] = only
         subprocess.run(  # noqa: S603  (the command is written here)
             [*command, f"--parallel={os.cpu_count()}"], cwd=ROOT, env=environment, check=True
         )
+        if only:
+            complete(base / "lib", python, tuple(only.split()))
         stamp.write_text(wanted, encoding="utf-8")
     return base / "lib"
+
+
+def complete(tree: Path, python: Path, built: tuple[str, ...]) -> None:
+    """Copies all compiled modules but those that were built from the package that an interpreter has."""
+    tell = "import pathlib, vecwire; print(pathlib.Path(vecwire.__file__).parent)"
+    found = subprocess.run(  # noqa: S603  (the command is written here)
+        [str(python), "-c", tell], stdout=subprocess.PIPE, text=True, check=True
+    )
+    package = Path(found.stdout.strip())
+    for module in package.rglob("*.so"):
+        inside = module.relative_to(package)
+        name = ".".join(("vecwire", *inside.parent.parts, inside.name.partition(".")[0]))
+        if not name.startswith(built):
+            shutil.copy(module, tree / "vecwire" / inside)
 
 
 def runtime(asked: str) -> Path:

@@ -1,10 +1,10 @@
-"""libpcap's own verdicts: its compiler, its interpreter and its printer of instructions, as they are."""
+"""libpcap's own verdicts: its compiler, interpreter, printer of instructions and reader of files."""
 
 from __future__ import annotations
 
 import ctypes
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from vecwire.bpf import Program
@@ -40,6 +40,19 @@ class _Header(ctypes.Structure):
     )
 
 
+_libc = ctypes.CDLL(None)
+_libc.fmemopen.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p)
+_libc.fmemopen.restype = ctypes.c_void_p
+_NANOSECONDS = 1
+_library.pcap_fopen_offline_with_tstamp_precision.argtypes = (ctypes.c_void_p, ctypes.c_uint, ctypes.c_char_p)
+_library.pcap_fopen_offline_with_tstamp_precision.restype = ctypes.c_void_p
+_library.pcap_next_ex.argtypes = (
+    ctypes.c_void_p,
+    ctypes.POINTER(ctypes.POINTER(_Header)),
+    ctypes.POINTER(ctypes.POINTER(ctypes.c_ubyte)),
+)
+_library.pcap_close.argtypes = (ctypes.c_void_p,)
+_libc.fclose.argtypes = (ctypes.c_void_p,)
 _library.bpf_image.argtypes = (ctypes.POINTER(_Instruction), ctypes.c_int)
 _library.bpf_image.restype = ctypes.c_char_p
 _library.pcap_offline_filter.argtypes = (
@@ -77,3 +90,31 @@ class Expression:
         """Whether libpcap wants the frame."""
         header = _Header(0, 0, len(frame), len(frame))
         return bool(_library.pcap_offline_filter(ctypes.byref(self._program), ctypes.byref(header), frame))
+
+
+class Saved(NamedTuple):
+    """A frame of a file: when it was seen, in nanoseconds since 1970, and the octets that are there."""
+
+    time: int
+    frame: bytes
+
+
+def read(octets: bytes) -> list[Saved]:
+    """The frames of a file as ``pcap_next_ex`` gives them, up to its end or to what libpcap does not like."""
+    if not octets:
+        return []
+    file = _libc.fmemopen(octets, len(octets), b"rb")
+    why = ctypes.create_string_buffer(256)
+    handle = _library.pcap_fopen_offline_with_tstamp_precision(file, _NANOSECONDS, why)
+    if handle is None:
+        _libc.fclose(file)
+        return []
+    header = ctypes.POINTER(_Header)()
+    data = ctypes.POINTER(ctypes.c_ubyte)()
+    found = []
+    while _library.pcap_next_ex(handle, ctypes.byref(header), ctypes.byref(data)) == 1:
+        seen = header.contents
+        time = seen.seconds * 10**9 + seen.microseconds
+        found.append(Saved(time, bytes(data[: seen.captured])))
+    _library.pcap_close(handle)
+    return found

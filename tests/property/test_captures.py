@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+from fractions import Fraction
+from math import floor
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vecwire.capture import CaptureError, CaptureReader, CaptureWriter, Form, Record
@@ -124,3 +126,21 @@ def test_any_frame_is_told_in_a_line(frame: bytes) -> None:
     """Whatever a frame holds, and wherever it ends, there is a line for it and an object."""
     assert "\n" not in line(frame, 0)
     assert as_object(frame, 0)["octets"] == len(frame)
+
+
+@given(st.integers(0, 255), st.integers(0, 2**64 - 1), st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9))
+@example(0x8A, 0x10010002_00000010, -1)
+@example(0xBF, 5, 3)
+@example(0xFF, 5, 3)
+@example(29, 5, 3)
+@example(0, 5, -(2**63))
+def test_any_unit_and_offset(resolution: int, ticks: int, offset: int) -> None:
+    """A time is what its unit and offset make of it, to the nanosecond, or the nearest that 63 bits hold."""
+    unit = Fraction(1, 2 ** (resolution & 0x7F) if resolution & 0x80 else 10**resolution)
+    exact = floor((ticks * unit + offset) * 10**9)
+    interface = numbers([1, 40, 1, 0], "<") + struct.pack("<HHB3xHHq", 9, 1, resolution, 14, 8, offset)
+    packet = numbers([6, 32, 0, ticks >> 32, ticks, 0, 0, 32], "<")
+    section = numbers([0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, 0, 28], "<")
+    (record,) = CaptureReader(io.BytesIO(section + interface + numbers([40], "<") + packet))
+    # Of a fraction in powers of two 32 bits are kept, a quarter of a nanosecond.
+    assert record.time in {max(0, min(exact - cut, 2**63 - 1)) for cut in range(1 + (resolution > 0xA0))}

@@ -10,9 +10,10 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from oracle.answers import hold_answer, hold_message
 from peers.controlled import Fake
 from vecwire.service.dispatch import Dispatcher
-from vecwire.service.jsonrpc import Broken, Lines, Message, Request, RpcError, parse
+from vecwire.service.jsonrpc import Lines, RpcError
 from vecwire.service.methods import METHODS
 
 JSON = st.recursive(
@@ -56,33 +57,14 @@ def answer(line: bytes) -> bytes:
 @example(b"1" * 5000)
 def test_every_line_is_a_message(line: bytes) -> None:
     """Whatever the octets are, they are requests or told to be none, and at least one of either."""
-    message = parse(line)
-    assert isinstance(message, Message)
-    assert message.parts
-    assert all(isinstance(part, Request | Broken) for part in message.parts)
+    hold_message(line)
 
 
 @given(LINES)
 @example(b'{"jsonrpc": "2.0", "id": "\\ud800", "method": "status"}')
 def test_every_answer_is_a_response(line: bytes) -> None:
     """What goes back is one line of JSON: a response, or as many as the batch has requests with an id."""
-    text = answer(line)
-    message = parse(line)
-    wanted = [part for part in message.parts if isinstance(part, Broken) or not part.notification]
-    if not wanted:
-        assert text == b""
-        return
-    assert text.endswith(b"\n")
-    assert text.count(b"\n") == 1
-    responses = json.loads(text)
-    assert isinstance(responses, list) == message.batch
-    for part, response in zip(wanted, responses if message.batch else [responses], strict=True):
-        assert response["jsonrpc"] == "2.0"
-        assert response["id"] == part.id
-        assert ("result" in response) != ("error" in response)
-        if "error" in response:
-            assert isinstance(response["error"]["code"], int)
-            assert response["error"]["code"] != -32603
+    hold_answer(line, answer(line))
 
 
 @given(st.lists(st.binary(max_size=20)), st.lists(st.integers(1, 7)))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from oracle.specs import hold
 from vecwire.spec import SPEC_CLASSES, L2tpv3Spec, Option, Spec, SpecError, parse
 from vecwire.spec.kinds import (
     Boolean,
@@ -168,17 +169,7 @@ def test_every_way_to_write_a_spec_means_the_same(spec: Spec, data: st.DataObjec
 @example("bess,dst=/\ud800")
 def test_any_text_is_a_spec_or_an_error_with_a_place(text: str) -> None:
     """Whatever the text, the answer is a spec that round-trips, or an error of one line with a place."""
-    outcome = _outcome(lambda: parse(text))
-    if isinstance(outcome, Spec):
-        assert parse(str(outcome)) == outcome
-        return
-    assert outcome.text == text
-    assert 0 <= outcome.start <= outcome.end <= len(text)
-    assert str(outcome).isprintable()
-    excerpt, carets = outcome.excerpt().split("\n")
-    assert excerpt.isprintable()
-    assert set(carets) <= {" ", "^"}
-    assert carets.endswith("^")
+    hold(text)
 
 
 @given(arguments(), st.none() | st.integers() | st.text() | st.floats() | st.binary(max_size=3), st.data())

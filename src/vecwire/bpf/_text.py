@@ -162,7 +162,10 @@ def _instruction(number: int, words: "tuple[str, ...] | list[str]") -> Instructi
         made = Instruction(*(int(word, 0) for word in words))
         pack((made,))
     except ValueError as error:
-        raise ValueError(f"line {number}: {' '.join(words)} are no numbers of an instruction") from error
+        given = " ".join(words)
+        # A file may hold what a terminal would obey.
+        given = given if given.isprintable() else ascii(given)
+        raise ValueError(f"line {number}: {given} are no numbers of an instruction") from error
     return made
 
 

@@ -9,7 +9,7 @@ The formats: draft-ietf-opsawg-pcap, sections 4 and 5; draft-ietf-opsawg-pcapng,
 """
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.wire.octets import Octets
@@ -147,44 +147,55 @@ def get32(at: cython.pointer[cython.const[uint8_t]], swapped: cython.bint) -> ui
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def scaled(ticks: uint64_t, factor: uint64_t) -> uint64_t:
-    """A product, or the latest moment that there is where it is later."""
-    return ticks * factor if ticks <= LATEST // factor else LATEST
+def power_of_ten(exponent: cython.int) -> uint64_t:
+    """Ten to the power of 0 to 19, the highest that 64 bits hold."""
+    power: uint64_t = 1
+    while exponent > 0:
+        power *= 10
+        exponent -= 1
+    return power
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def nanoseconds(interface: cython.pointer[cython.const[Interface]], ticks: uint64_t) -> uint64_t:
-    """A time in an interface's units as nanoseconds since 1970; never outside what 63 bits hold."""
-    factor: uint64_t = 1
-    time: uint64_t
+    """A time in an interface's units as nanoseconds since 1970; the nearest that 63 bits hold of any other.
+
+    Seconds and their fraction are kept apart until the offset, whole seconds, is added: so nothing overflows.
+    """
+    seconds: uint64_t = 0
+    part: uint64_t = ticks
     shift: cython.int = interface.binary
+    decimal: cython.int = interface.decimal
     if shift >= 0:
-        if shift >= 64:
-            return 0
-        time = scaled(ticks >> shift, SECOND)
-        rest: uint64_t = ticks & ((cython.cast(uint64_t, 1) << shift) - 1)
+        if shift < 64:
+            seconds = ticks >> shift
+            part = ticks & ((cython.cast(uint64_t, 1) << shift) - 1)
         # Of the fraction 32 bits are kept, which are finer than a nanosecond.
         if shift > 32:
-            rest >>= shift - 32
+            part = part >> (shift - 32) if shift < 96 else 0
             shift = 32
-        time += (rest * SECOND) >> shift
+        part = (part * SECOND) >> shift
     else:
-        places: cython.int = min(abs(interface.decimal - 9), 19)
-        while places:
-            factor *= 10
-            places -= 1
-        time = scaled(ticks, factor) if interface.decimal <= 9 else ticks // factor
-    if interface.offset:
-        whole: int64_t = interface.offset
-        if whole > 0:
-            offset: uint64_t = scaled(cython.cast(uint64_t, whole), SECOND)
-            time = time + offset if time <= LATEST - offset else LATEST
+        if decimal < 20:
+            seconds = ticks // power_of_ten(decimal)
+            part = ticks % power_of_ten(decimal)
+        if decimal <= 9:
+            part *= power_of_ten(9 - decimal)
         else:
-            offset = scaled(cython.cast(uint64_t, -(whole + 1)) + 1, SECOND)
-            time = time - offset if time > offset else 0
-    return min(time, LATEST)
+            part = part // power_of_ten(decimal - 9) if decimal < 29 else 0
+    if interface.offset < 0:
+        # Its size, of the least number too.
+        before: uint64_t = cython.cast(uint64_t, -(interface.offset + 1)) + 1
+        if seconds < before:
+            return 0
+        seconds -= before
+    else:
+        seconds = min(seconds, LATEST) + cython.cast(uint64_t, interface.offset)
+    if seconds > LATEST // SECOND:
+        return LATEST
+    return min(seconds * SECOND + part, LATEST)
 
 
 @cython.cclass

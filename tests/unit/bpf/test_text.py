@@ -70,6 +70,7 @@ def test_raw_instructions_are_read() -> None:
         (b"2\n6 0 0 0\n", "says 2 instructions, and 1 follow"),
         (b"1\n6 0 0\n", "line 2 has 3 numbers"),
         (b"1\n6 0 0 x\n", "line 2: 6 0 0 x are no numbers"),
+        (b"1\n6 0 0 \x1b[2J\n", r"line 2: '6 0 0 \x1b[2J' are no numbers"),
         (b"1\n6 256 0 0\n", "line 2: 6 256 0 0 are no numbers"),
         (b"1\n6 0 0 -1\n", "line 2: 6 0 0 -1 are no numbers"),
         (b"1\n6 0 0 4294967296\n", "line 2: 6 0 0 4294967296"),

@@ -1,0 +1,34 @@
+"""A record of a BESS socket is a frame as it is, a counted runt or, empty, the end of the connection."""
+
+from __future__ import annotations
+
+import socket
+
+from oracle.received import Receiver
+
+INCOMING, OUTGOING = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+RECEIVER = Receiver(INCOMING.fileno(), flags=("seqpacket",))
+
+
+def target(octets: bytes) -> None:
+    """Sends a record; the first octet says by how much the room for it is too small."""
+    missing, record = octets[:1], octets[1:]
+    short = (missing or b"\0")[0] % 4
+    OUTGOING.send(record)
+    received = RECEIVER.receive(max(len(record) - short, 1))
+    if not record:
+        assert received.dropped == ["lost"]
+    elif len(record) > max(len(record) - short, 1):
+        assert received.dropped == ["rx_truncated"]
+    elif len(record) < 14:
+        assert received.dropped == ["rx_runt"]
+    else:
+        assert received.frames == [record]
+        assert not received.dropped
+        return
+    assert received.frames == []
+
+
+def seeds() -> list[bytes]:
+    """The end, a runt, the shortest frame, a frame that is cut."""
+    return [b"\0", b"\0" + bytes(13), b"\0" + bytes(14), b"\1" + bytes(60)]
