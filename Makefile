@@ -16,7 +16,7 @@ test:
 # The same tests on modules built with clang's AddressSanitizer and UndefinedBehaviorSanitizer.
 test-asan:
 	@$(PYTHON) tools/prepare.py test bench peers sanitizers
-	@$(BIN)/python tools/asan.py pytest $(PYTEST_ARGS)
+	@$(BIN)/python tools/asan.py $(ASAN_ARGS) pytest $(PYTEST_ARGS)
 
 # One pass of the path, its every instruction watched for memory that was never written.
 test-valgrind:

@@ -1,8 +1,9 @@
 """Runs a command, the tests for one, on vecwire built with AddressSanitizer and UndefinedBehaviorSanitizer.
 
-``.venv/bin/python tools/asan.py COMMAND [ARGUMENT...]``: the command is a program of ``.venv/bin``. It fails
-where the command does, and where any process that it started has left a report, whether it was a daemon, was
-killed or had its output thrown away.
+``.venv/bin/python tools/asan.py [--as-fuzzed] COMMAND [ARGUMENT...]``: the command is a program of
+``.venv/bin``. It fails where the command does, and where any process that it started has left a report,
+whether it was a daemon, was killed or had its output thrown away. With ``--as-fuzzed`` the build is the
+fuzzer's, which costs nothing after ``make fuzz``: modules that read no octets of strangers are ordinary ones.
 
 Theory of operation: the sanitizers' runtime has to be in a process before all else. Preloading it would put
 it into every program that a test runs, iperf3, QEMU and ``ip`` among them, and would be forgotten wherever
@@ -23,12 +24,11 @@ import sysconfig
 from pathlib import Path
 
 from prepare import VENV, say
-from sanitize import build
+from sanitize import READERS, SANITIZERS, build
 
-#: What the modules are built with: by what the fuzzer is guided too, where its build is to be used.
-ASKED = os.environ.get("VECWIRE_SANITIZE", "address,undefined")
-#: What has a runtime of its own.
-RUNTIME = "address,undefined"
+ASKED = "address,undefined"
+#: What the fuzzer's build is asked for by (``fuzzer.py``), on the command line.
+AS_FUZZED = "--as-fuzzed"
 #: The options of a process. The allocator may fail as malloc does, since tests ask for that. Leaks are looked
 #: for where a test asks, not at the end of each process. What was freed is kept for less long than usual:
 #: tests watch how much memory there is.
@@ -66,7 +66,7 @@ def compile_launcher(program: Path, reports: Path) -> None:
     options = ":".join(f"{name}={value}" for name, value in {**OPTIONS, "log_path": reports / "of"}.items())
     folders = [str(sysconfig.get_config_var(name)) for name in ("LIBDIR", "LIBPL")]
     command = [
-        *("clang", f"-fsanitize={RUNTIME}", "-g", "-x", "c", "-", "-o", str(program)),
+        *("clang", f"-fsanitize={ASKED}", "-g", "-x", "c", "-", "-o", str(program)),
         *(f'-DOPTIONS="{options}"', f"-I{sysconfig.get_paths()['include']}", "-rdynamic"),
         *(f"-L{folder}" for folder in folders),
         *(f"-Wl,-rpath,{folders[0]}", f"-lpython{sysconfig.get_config_var('LDVERSION')}", "-lm", "-ldl"),
@@ -117,9 +117,12 @@ def of_concern(report: str) -> str:
 
 def main(command: list[str]) -> int:
     """Builds what is not there, runs the command, and shows what was reported."""
+    as_fuzzed = command[:1] == [AS_FUZZED]
+    command = command[as_fuzzed:]
     if not command:
         raise SystemExit(__doc__)
-    tree = build(ASKED, python=VENV / "bin" / "python")
+    asked, only = (SANITIZERS, READERS) if as_fuzzed else (ASKED, "")
+    tree = build(asked, python=VENV / "bin" / "python", only=only)
     reports = tree.parent / "reports"
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir()

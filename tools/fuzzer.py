@@ -29,9 +29,6 @@ from prepare import ROOT, say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SANITIZERS = "fuzzer,address,undefined"
-#: The compiled modules that read what strangers send; the others are taken as they are installed.
-READERS = "vecwire.wire vecwire.path.io vecwire.path.slots vecwire.path.batch vecwire.path.tape"
 WORK = ROOT / "build" / "fuzz"
 ENGINE = ROOT / "tests" / "fuzzing" / "engine.py"
 #: Seconds that one input may take, and megabytes that a process may have, before that is a fault.
@@ -251,7 +248,7 @@ def allowed() -> list[str]:
 def main() -> int:
     """Builds, runs, and tells; 0 where nothing broke."""
     asked = arguments()
-    tree = sanitize.build(SANITIZERS, python=Path(sys.executable), only=READERS)
+    tree = sanitize.build(sanitize.SANITIZERS, python=Path(sys.executable), only=sanitize.READERS)
     where = environment(tree)
     if asked.input is not None:
         return again(asked.names[0], asked.input, where)

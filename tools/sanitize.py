@@ -17,6 +17,14 @@ from pathlib import Path
 
 from prepare import ROOT, VENV, fingerprint, say
 
+#: What the fuzzer's build is: what guides it, and the compiled modules that read what strangers send. The
+#: others are taken as they are installed.
+SANITIZERS = "fuzzer,address,undefined"
+READERS = (
+    "vecwire.wire vecwire.path.io vecwire.path.slots vecwire.path.batch vecwire.path.tape"
+    # These open the memory that the path has forbidden: without them users could not touch it.
+    " vecwire.path.channel vecwire.path.tally"
+)
 PYTHON = VENV / "bin" / "python"
 IGNORELIST = ROOT / "tools" / "cython.ignorelist"
 #: Python frees nothing at its end. A wrong access ends the process with its stack, as a fault of C would.

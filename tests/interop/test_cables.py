@@ -48,6 +48,7 @@ def test_two_cables_carry_tcp_both_ways_without_a_retransmission_storm() -> None
         assert right.checksum_errors() == {}
 
 
+@pytest.mark.unsanitized("a sanitized interpreter takes longer to begin")
 def test_a_cable_is_ready_in_half_a_second_and_idles_for_nothing() -> None:
     """From the command to `ready` under 0.5 s, on a machine that is not always busy; and idle below 1%."""
     with namespaces("left", "right") as (left, right):

@@ -186,7 +186,7 @@ class Background:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout)
+                self.process.wait(timeout * SLOWNESS)
         return self.kill()
 
     def kill(self) -> int:

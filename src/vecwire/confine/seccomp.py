@@ -32,7 +32,7 @@ _NAMES = ("libseccomp.so.2",)
 #: What moves frames, waits, and keeps time.
 FRAMES = (
     *("recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "read", "readv", "write", "writev"),
-    *("epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "timerfd_settime"),
+    *("epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "timerfd_settime", "poll", "ppoll"),
     *("clock_gettime", "clock_nanosleep", "nanosleep", "gettimeofday", "restart_syscall"),
     *("sched_getaffinity", "sched_yield", "getcpu"),
 )
