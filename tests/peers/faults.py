@@ -111,10 +111,11 @@ class Page:
             times=_ALWAYS if lasting else 1,
         )
 
-    @property
-    def on(self) -> bool:
-        """Whether calls are counted."""
-        return bool(_HEAD.unpack_from(self._memory)[0])
+    def stop(self) -> bool:
+        """Has nothing fail any more, and leaves what was counted; whether it was on."""
+        was_on = self._memory[0] != 0
+        self._memory[0] = 0
+        return was_on
 
     @property
     def fired(self) -> int:
