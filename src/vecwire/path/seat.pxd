@@ -25,6 +25,8 @@ cdef struct Seat:
     Endpoint* endpoint
     # Where its frames are received: shared by all seats of a worker whose batches have one shape.
     Slots* slots
+    # Nanoseconds for which others come first, since a turn of its own took so much longer than it may.
+    uint64_t debt
     Hold* hold
     # What is done on purpose to frames that leave here.
     Impair* impair
@@ -54,8 +56,6 @@ cdef struct Seat:
     uint32_t retry_delay
     # Used while somebody watches what the port drops.
     Witness witness
-    # Nanoseconds for which others come first, since a turn of its own took so much longer than it may.
-    uint64_t debt
 
 cdef uint64_t now() noexcept nogil
 cdef void note(Seat* seat) noexcept nogil

@@ -586,7 +586,8 @@ class Worker:
         """Whether a port that is only readable has to let others come first."""
         if not self.contended or flags != EPOLLIN or key % ROLES != RX:
             return False
-        return self.seats[key // ROLES].debt != 0
+        seat = self.seats[key // ROLES]
+        return seat != cython.NULL and seat.debt != 0
 
     def _put_off(self, key: uint64_t, served: cython.bint) -> cython.void:
         """Has a port in debt wait for its turn if others were served, or take it if nobody else wants one."""

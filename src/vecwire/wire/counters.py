@@ -25,7 +25,7 @@ MEANINGS: dict[str, str] = {
     "rx_control": "dropped: an L2TPv3 control message",
     "rx_errors": "the kernel gave an error in place of a frame",
     "rx_filtered": "frames that the filter of the port does not want; what the kernel filters is not seen",
-    "rx_missed": "dropped: by the kernel, as many as it keeps for the port were waiting already",
+    "rx_missed": "dropped: by the kernel, which has no room for more to wait, or finds a wrong UDP checksum",
     "rx_most": "most frames that were received in one batch",
     "switch_flooded": "frames for all: broadcast, multicast, and addresses not learned yet",
     "switch_copies": "frames offered to other ports for those, one for each port",

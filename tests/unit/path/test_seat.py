@@ -14,7 +14,6 @@ MOST_DEBT = 100 * TURN
 LEAST_PAID = TURN // 100
 DEPTH = 64
 POINTER = ctypes.c_void_p
-MIRRORS = 3
 
 
 class Slots(ctypes.Structure):
@@ -30,31 +29,12 @@ class Endpoint(ctypes.Structure):
 
 
 class Seat(ctypes.Structure):
-    """``struct Seat`` of ``path/seat.pxd``."""
+    """The beginning of ``struct Seat`` of ``path/seat.pxd``."""
 
     _fields_ = (
         ("index", ctypes.c_uint32),
         ("endpoint", ctypes.POINTER(Endpoint)),
         ("slots", ctypes.POINTER(Slots)),
-        ("hold", POINTER),
-        ("impair", POINTER),
-        ("peer", POINTER),
-        ("bridge", POINTER),
-        ("number", ctypes.c_uint32),
-        ("mirrors", POINTER * MIRRORS),
-        ("rota", POINTER),
-        ("following", POINTER),
-        ("listed", ctypes.c_int),
-        ("rx_watched", ctypes.c_int),
-        ("tx_watched", ctypes.c_int),
-        ("waits_for_room", ctypes.c_int),
-        ("ailing", ctypes.c_int),
-        ("fruitless", ctypes.c_uint32),
-        ("explained", ctypes.c_uint64),
-        ("retries", ctypes.c_int),
-        ("retry_at", ctypes.c_uint64),
-        ("stuck_since", ctypes.c_uint64),
-        ("retry_delay", ctypes.c_uint32),
         ("debt", ctypes.c_uint64),
     )
 
