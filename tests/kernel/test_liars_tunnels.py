@@ -229,7 +229,7 @@ def _kernel_counter(tunnel: Tunnel, name: str) -> int:
 def test_what_is_forged_around_a_payload_never_comes_that_far(
     tunnel: Tunnel, ears: Hearing, name: str
 ) -> None:
-    """A stranger's packet, a wrong checksum and bad fragments stay in the kernel, which counts some of them."""
+    """A stranger's packet, a wrong checksum and bad fragments stay in the kernel; no other counter moves."""
     make, counter = (FORGED | FORGED_UDP)[name]
     before = _kernel_counter(tunnel, counter) if counter else 0
     told = {"rx_missed": TIMES} if name in TOLD else {}

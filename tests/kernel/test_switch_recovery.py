@@ -16,7 +16,7 @@ import pytest
 import vecwire
 from peers.frames import fill, frame
 from peers.lan import BROADCAST, PATIENCE, Lan, Stream, address, lan
-from peers.net import PREFIX, Namespace, open_descriptors, veth, wait_until
+from peers.net import PREFIX, Namespace, keepers_rest, open_descriptors, veth, wait_until
 from vecwire import Engine, keeper
 from vecwire.spec import RawSpec
 from vecwire.transports import OPENERS, open_port
@@ -74,13 +74,6 @@ def hears(net: Lan, station: Port) -> bool:
     return any(bytes(each) == frame(7, source=address(1), destination=BROADCAST) for each in heard)
 
 
-def no_keeper() -> bool:
-    """Whether nobody looks after lost ports: there is no keeper, or none that is awake."""
-    keepers = [thread for thread in threading.enumerate() if thread.name == "vecwire-keeper"]
-    # What it watches with is there only while some port is lost.
-    return all(thread._target.__self__._wake < 0 for thread in keepers)  # type: ignore[attr-defined]
-
-
 def heals(condition: Callable[[], object]) -> None:
     """Waits until what was lost is back."""
     wait_until(condition, timeout=HEALED, what="it is back by itself")
@@ -100,7 +93,7 @@ def test_an_interface_that_is_deleted_and_made_again(namespace: Namespace, net: 
             with vecwire.open("raw,ifname=a1") as station:
                 heals(lambda: hears(net, station))
             assert port.why is None
-        wait_until(no_keeper, timeout=PATIENCE, what="the keeper rests")
+        wait_until(keepers_rest, timeout=PATIENCE, what="the keeper rests")
 
 
 def test_clients_that_come_and_go(net: Lan) -> None:
@@ -187,8 +180,8 @@ def test_lost_ports_do_not_wake_an_idle_switch(namespace: Namespace, net: Lan) -
             with pytest.raises(TimeoutError):
                 quiet.accept()
         assert net.switch.wakeups - before <= 1
-        assert not no_keeper()
-    wait_until(no_keeper, timeout=PATIENCE, what="the keeper rests")
+        assert not keepers_rest()
+    wait_until(keepers_rest, timeout=PATIENCE, what="the keeper rests")
     assert namespace.path.exists()
 
 
@@ -220,12 +213,12 @@ def test_a_port_may_leave_while_it_is_being_opened(
         assert port.channel.user is None
         assert port.info.up
         assert net.switch.engine.ports == tuple(net.ports[:2])
-        wait_until(no_keeper, timeout=PATIENCE, what="the keeper rests")
+        wait_until(keepers_rest, timeout=PATIENCE, what="the keeper rests")
 
 
 def test_ports_that_leave_while_lost_leave_nothing(net: Lan) -> None:
     """Lost ports that are taken out and closed at any moment leave no thread and no descriptor."""
-    wait_until(no_keeper, timeout=PATIENCE, what="no keeper yet")
+    wait_until(keepers_rest, timeout=PATIENCE, what="no keeper yet")
     gc.collect()
     before = open_descriptors()
     for number in range(40):
@@ -233,7 +226,9 @@ def test_ports_that_leave_while_lost_leave_nothing(net: Lan) -> None:
             assert not port.info.up
         with added(net, "raw,ifname=nothere"):
             pass
-    wait_until(lambda: no_keeper() and open_descriptors() == before, timeout=PATIENCE, what="all is closed")
+    wait_until(
+        lambda: keepers_rest() and open_descriptors() == before, timeout=PATIENCE, what="all is closed"
+    )
 
 
 def test_what_was_lost_when_an_engine_stopped_comes_back_after_its_start(namespace: Namespace) -> None:
@@ -241,7 +236,7 @@ def test_what_was_lost_when_an_engine_stopped_comes_back_after_its_start(namespa
     with Engine() as engine, lan(2, engine=engine) as net, added(net, "raw,ifname=a0") as port:
         net.introduce()
         engine.stop()
-        assert no_keeper()
+        assert keepers_rest()
         veth((namespace, "a0"), (namespace, "a1"))
         engine.start()
         heals(lambda: port.info.up)
@@ -268,7 +263,7 @@ def test_ports_of_several_engines_share_a_keeper(namespace: Namespace) -> None:
         one.stop()
         other.stop()
     shared.close()
-    assert no_keeper()
+    assert keepers_rest()
 
 
 def test_a_keeper_that_lacks_descriptors_tries_again(

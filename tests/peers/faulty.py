@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import vecwire
 from peers.faults import EVERYBODYS, Case, Page, cases, sample
 from peers.frames import fill, frame, super_frame
-from peers.net import open_descriptors, wait_until
+from peers.net import keepers_rest, open_descriptors, wait_until
 from peers.ports import LOOPBACK
 from vecwire.capture import Recorder
 from vecwire.capture.recorder import Rotation
@@ -295,11 +295,7 @@ class Working(Scenario):
         exchange(*self.peers)
         wait_until(lambda: all(port.info.up for port in self.ports), timeout=HEALS, what="both ports are up")
         assert self.cable.running
-        wait_until(
-            lambda: not any("keeper" in each.name for each in threading.enumerate()),
-            timeout=HEALS,
-            what="the keeper has nothing left to do",
-        )
+        wait_until(keepers_rest, timeout=HEALS, what="the keeper has nothing left to do")
 
     def close(self) -> None:
         """Ends it all."""

@@ -19,6 +19,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,13 @@ def wait_until(condition: Callable[[], T | None], *, timeout: float, what: str, 
 def open_descriptors() -> list[str]:
     """The numbers of the descriptors that this process has open, sorted."""
     return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def keepers_rest() -> bool:
+    """Whether nobody looks after lost ports: there is no keeper, or none that is awake."""
+    keepers = [thread for thread in threading.enumerate() if thread.name == "vecwire-keeper"]
+    # What it watches with is there only while some port is lost.
+    return all(thread._target.__self__._wake < 0 for thread in keepers)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

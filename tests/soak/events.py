@@ -203,12 +203,14 @@ def lies(town: Town) -> Iterator[tuple[str, str]]:
     wired, narrow = next(_of(town, Wired)), town.narrow
     assert wired.end is not None
     nobodys_vlan = struct.pack("!HH", 0x8100, 0x0FFF)
-    for destination, tag, counter, length, port in (
-        ("01:80:c2:00:00:0e", b"", "switch_reserved", 60, wired),
-        (narrow.mac, nobodys_vlan, "switch_vlan", 60, wired),
-        (wired.mac, b"", "switch_local", 60, wired),
-        (narrow.mac, b"", "tx_too_big", 1600, narrow),
+    group = "03:00:00:00:00:01"
+    for destination, source, tag, counter, length, port in (
+        ("01:80:c2:00:00:0e", wired.mac, b"", "switch_reserved", 60, wired),
+        (narrow.mac, wired.mac, nobodys_vlan, "switch_vlan", 60, wired),
+        (wired.mac, wired.mac, b"", "switch_local", 60, wired),
+        (narrow.mac, group, b"", "switch_source", 60, wired),
+        (narrow.mac, wired.mac, b"", "tx_too_big", 1600, narrow),
     ):
-        head = mac(destination) + mac(wired.mac) + tag + struct.pack("!H", EXPERIMENTAL)
+        head = mac(destination) + mac(source) + tag + struct.pack("!H", EXPERIMENTAL)
         send_all(wired.end, [head.ljust(length, b"\0")] * LIES)
         yield port.name, counter
