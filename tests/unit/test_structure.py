@@ -17,11 +17,10 @@ PACKAGE = Path(vecwire.__file__).parent
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "host": {"errors"},
-    "hostlib": {"errors"},
-    "confine": {"errors", "hostlib"},
+    "confine": {"errors", "host"},
     "wire": set(),
     "spec": {"errors"},
-    "bpf": {"errors", "hostlib", "wire"},
+    "bpf": {"errors", "host", "wire"},
     "path": {"errors", "host", "wire"},
     "port": {"errors", "wire", "path"},
     "testing": {"errors", "wire", "path", "port"},

@@ -8,7 +8,7 @@ import ctypes
 import functools
 import threading
 
-from vecwire import hostlib
+from vecwire import host
 from vecwire.bpf._program import MAXIMUM, Program, unpack
 from vecwire.errors import SpecError
 from vecwire.wire.filter import fault
@@ -39,7 +39,7 @@ def _library() -> ctypes.CDLL:
     Raises:
         UnsupportedError: if this host has none.
     """
-    library = hostlib.load("pcap", NAMES, doing="filter expressions", package="libpcap0.8")
+    library = host.library("pcap", NAMES, doing="filter expressions", package="libpcap0.8")
     library.pcap_open_dead.argtypes = (ctypes.c_int, ctypes.c_int)
     library.pcap_open_dead.restype = ctypes.c_void_p
     library.pcap_compile.argtypes = (

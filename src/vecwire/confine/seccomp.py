@@ -17,7 +17,7 @@ import errno
 import functools
 import os
 
-from vecwire import hostlib
+from vecwire import host
 from vecwire.errors import UnsupportedError
 
 ALLOW = 0x7FFF0000  # linux/seccomp.h
@@ -79,7 +79,7 @@ def _library() -> ctypes.CDLL:
     Raises:
         UnsupportedError: if this host has none.
     """
-    library = hostlib.load("seccomp", _NAMES, doing="filters of system calls", package="libseccomp2")
+    library = host.library("seccomp", _NAMES, doing="filters of system calls", package="libseccomp2")
     library.seccomp_init.argtypes = (ctypes.c_uint32,)
     library.seccomp_init.restype = ctypes.c_void_p
     library.seccomp_release.argtypes = (ctypes.c_void_p,)
