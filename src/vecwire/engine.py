@@ -159,6 +159,9 @@ class Engine:
 
         Returns:
             What it returned.
+
+        Raises:
+            PortError: if the worker has ended by itself, which nothing that was asked of it can bring about.
         """
         if threading.current_thread() is self._thread:
             # Whoever holds the lock may be waiting for this very thread.
@@ -176,12 +179,24 @@ class Engine:
             try:
                 self._worker.post(message)
                 while not wait([waits], PATIENCE).done:
+                    if not self.running:
+                        raise PortError(f"the worker {self._name} has ended by itself", remedy="start again")
                     self._worker.nudge()
                 self._quiet_for = threading.get_ident()
                 return what()
             finally:
                 self._quiet_for = 0
                 done.set()
+
+    def answer(self) -> None:
+        """Returns once the worker has answered, or at once where none was started.
+
+        Raises:
+            PortError: if it has ended by itself.
+        """
+        if self._thread is not None and not self._thread.is_alive():
+            raise PortError(f"the worker {self._name} has ended by itself", remedy="start again")
+        self.do(lambda: None)
 
     @property
     def worker(self) -> Worker:

@@ -22,6 +22,8 @@ from vecwire.transports._paths import Paths
 logger = logging.getLogger("vecwire.guard")
 
 UNTOLD = Path("/proc")
+#: Seconds after which a guard who could not look tries again.
+DELAY = 1.0
 
 
 class Guard:
@@ -51,8 +53,8 @@ class Guard:
             try:
                 self._begin()
             except (OSError, VecwireError) as error:
-                logger.warning("nobody sees when namespaces go: %s", error)
-                self._wards.clear()
+                # The next port that is to be guarded begins it for all.
+                logger.warning("nobody sees when namespaces go, for now: %s", error)
 
     def _begin(self) -> None:
         """Starts the thread; with the lock held."""
@@ -67,7 +69,7 @@ class Guard:
     def forget(self, port: TransportPort) -> None:
         """Leaves a port alone; what is under way may still call its ``astray`` once."""
         with self._change:
-            if self._wards.pop(port, None) is not None:
+            if self._wards.pop(port, None) is not None and self._thread is not None:
                 os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
@@ -81,16 +83,31 @@ class Guard:
             thread.join()
 
     def _run(self, wake: int) -> None:
-        try:
-            with contextlib.closing(Paths()) as paths, select.epoll() as events:
-                events.register(wake, select.EPOLLIN)
-                events.register(paths.fileno(), select.EPOLLIN)
-                self._look(wake, paths, events)
-        except OSError as error:
-            logger.warning("nobody sees when namespaces go: %s", error)
-            with self._change:
-                self._wards.clear()
+        while True:
+            try:
+                with contextlib.closing(Paths()) as paths, select.epoll() as events:
+                    events.register(wake, select.EPOLLIN)
+                    events.register(paths.fileno(), select.EPOLLIN)
+                    self._look(wake, paths, events)
+                    return
+            except (OSError, MemoryError) as error:
+                # Such as no descriptors left: it is looked again later, and what went meanwhile is seen then.
+                logger.warning("nobody sees when namespaces go, for now: %s", error)
+            if not self._rest(wake):
+                return
+
+    def _rest(self, wake: int) -> bool:
+        """Lets some time pass; False, and the thread is to end, where nobody is guarded any more."""
+        rest = select.poll()
+        rest.register(wake, select.POLLIN)
+        rest.poll(DELAY * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(wake)
+        with self._change:
+            if not self._wards:
                 self._end()
+                return False
+        return True
 
     def _look(self, wake: int, paths: Paths, events: select.epoll) -> None:
         """Looks after the wards until there are none."""

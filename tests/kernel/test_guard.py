@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import gc
+import os
 import subprocess
 import threading
 from typing import TYPE_CHECKING
@@ -11,6 +14,7 @@ import pytest
 
 import vecwire
 from peers.net import Namespace, open_descriptors, wait_until
+from vecwire import guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +72,7 @@ def test_a_port_does_not_keep_a_namespace_that_was_deleted(home: Namespace) -> N
 
 def test_nobody_is_guarded_without_a_namespace_or_for_longer_than_need_be(home: Namespace) -> None:
     """The guard's thread is there while a port in a named namespace is in a switch that runs."""
+    gc.collect()
     before = open_descriptors()
     with home.enter(), switched("tap,ifname=tap1"):
         assert not guarded()
@@ -75,3 +80,38 @@ def test_nobody_is_guarded_without_a_namespace_or_for_longer_than_need_be(home: 
         assert guarded()
     wait_until(lambda: not guarded(), timeout=PATIENCE, what="the guard has ended")
     assert open_descriptors() == before
+
+
+def test_a_guard_who_cannot_look_tries_again(home: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without descriptors for a while, ports are guarded once there are some again."""
+    refusals = 0
+    real = guard.Paths
+
+    def paths() -> object:
+        nonlocal refusals
+        if refusals < 2:
+            refusals += 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real()
+
+    monkeypatch.setattr(guard, "Paths", paths)
+    monkeypatch.setattr(guard, "DELAY", 0.01)
+    with switched(f"tap,ifname=tap0,netns={home.name}") as port:
+        subprocess.run(["ip", "netns", "del", home.name], check=True)
+        wait_until(lambda: not port.info.up, timeout=PATIENCE, what="the port is down")
+    assert refusals == 2
+    wait_until(lambda: not guarded(), timeout=PATIENCE, what="the guard has ended")
+
+
+def test_a_guard_who_cannot_look_ends_with_its_ports(
+    home: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard who never gets a descriptor holds nobody up."""
+
+    def paths() -> object:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(guard, "Paths", paths)
+    with switched(f"tap,ifname=tap0,netns={home.name}"):
+        assert guarded()
+    wait_until(lambda: not guarded(), timeout=PATIENCE, what="the guard has ended")

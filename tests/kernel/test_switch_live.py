@@ -140,6 +140,27 @@ def test_what_a_message_raises_is_raised_where_it_was_sent() -> None:
     assert engine.do(threading.current_thread) is threading.current_thread()
 
 
+def test_a_message_that_fails_is_told_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """What goes wrong in the worker's own thread is in the log, and frames go on moving."""
+    with lan(2) as net:
+        net.introduce()
+        net.switch.engine.worker.post(lambda: 1 // 0)
+        net.barrier()
+        assert "a message to the worker failed" in caplog.text
+        net.switch.engine.answer()
+        assert net.say(0, address(1)) == {1}
+
+
+def test_a_worker_that_has_ended_by_itself_does_not_answer() -> None:
+    """Whoever asks is told, at once, instead of being answered by nobody or waiting for ever."""
+    with Engine() as engine:
+        engine.answer()
+        engine.worker.stop()
+        wait_until(lambda: not engine.running, timeout=PATIENCE, what="the worker has ended")
+        with pytest.raises(PortError, match="ended by itself"):
+            engine.answer()
+
+
 def test_an_engine_goes_on_where_it_was_stopped() -> None:
     """Stopped, its ports keep their seats; started again, frames flow as before, as often as you like."""
     with Engine() as engine, lan(3, engine=engine) as net:

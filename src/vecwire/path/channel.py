@@ -12,6 +12,7 @@ from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.vecwire.path.batch import Batch
+from cython.cimports.vecwire.path.clock import now
 from cython.cimports.vecwire.path.hold import Hold, drain, keep
 from cython.cimports.vecwire.path.impair import impede, release
 from cython.cimports.vecwire.path.impairer import Impairer
@@ -26,7 +27,6 @@ from cython.cimports.vecwire.path.linux import (
     mmsghdr,
     socklen_t,
 )
-from cython.cimports.vecwire.path.seat import now
 from cython.cimports.vecwire.path.send import transmit
 from cython.cimports.vecwire.path.slots import Slots, lay_open
 from cython.cimports.vecwire.wire.counters import COUNTERS, RECOVERED, RX_CALLS, RX_MISSED, TX_DOWN

@@ -7,7 +7,7 @@ processor, and a hundred thousand cost all of one, since no sleep is that short.
 """
 
 import cython
-from cython.cimports.libc.stdint import int64_t
+from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.vecwire.path.linux import (
     CLOCK_MONOTONIC,
     CLOCK_REALTIME,
@@ -28,6 +28,11 @@ def monotonic() -> int64_t:
     now: timespec
     clock_gettime(CLOCK_MONOTONIC, cython.address(now))
     return now.tv_sec * NANOSECONDS + now.tv_nsec
+
+
+def now() -> uint64_t:
+    """The time of CLOCK_MONOTONIC, for whoever counts without signs."""
+    return cython.cast(uint64_t, monotonic())
 
 
 def realtime() -> int64_t:

@@ -13,6 +13,7 @@ processor only. Whoever changes its processors while it stays (taskset(1)) has t
 
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.vecwire.path.clock import now
 from cython.cimports.vecwire.path.home import Home
 from cython.cimports.vecwire.path.linux import (
     CPU_COUNT,
@@ -24,7 +25,6 @@ from cython.cimports.vecwire.path.linux import (
     sched_getcpu,
     sched_setaffinity,
 )
-from cython.cimports.vecwire.path.seat import now
 
 # Nanoseconds that it stays; and those that it is watched for at the most, until so many receptions are over
 # or so many frames have come.

@@ -31,6 +31,7 @@ from cython.cimports.vecwire.wire.counters import (
     TX_REORDERED,
     TX_SEGMENTS,
     TX_SPLIT,
+    TX_TOO_BIG,
 )
 from cython.cimports.vecwire.wire.segment import Segments, payload_at, plan, write_headers
 from cython.cimports.vecwire.wire.vnet import GSO_NONE, VnetHeader
@@ -88,6 +89,15 @@ def push(impair: cython.pointer[Impair], due: uint64_t, slot: uint32_t) -> cytho
     impair.heap[at] = late
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def give_back(impair: cython.pointer[Impair], slot: uint32_t) -> cython.void:
+    """Has a slot be free again."""
+    impair.spares[impair.spare_count] = slot
+    impair.spare_count += 1
+
+
 def pop(impair: cython.pointer[Impair]) -> uint32_t:
     """Takes the frame that leaves first out of the heap; its slot is free when the next one is put in."""
     slot: uint32_t = impair.heap[0].slot
@@ -108,8 +118,7 @@ def pop(impair: cython.pointer[Impair]) -> uint32_t:
         impair.heap[at] = impair.heap[child]
         at = child
     impair.heap[at] = last[0]
-    impair.spares[impair.spare_count] = slot
-    impair.spare_count += 1
+    give_back(impair, slot)
     return slot
 
 
@@ -296,8 +305,10 @@ def admit(
             continue
         if not room(impair, cython.address(slot)):
             lose(counters, witness, slots, index, TX_LIMIT)
+        elif not copy_frame(cython.address(impair.store), slot, slots, index):
+            give_back(impair, slot)
+            lose(counters, witness, slots, index, TX_TOO_BIG)
         else:
-            copy_frame(cython.address(impair.store), slot, slots, index)
             impair.store.progress[slot] = 0
             counters[TX_DELAYED] += due > moment
             push(impair, due, slot)

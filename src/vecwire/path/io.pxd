@@ -58,7 +58,7 @@ cdef struct Endpoint:
     bint udp_gro
     bint stamps
     bint seqpacket
-    # Frames that one call may receive, where that is fewer than the batch has room for; 0 for no bound.
+    # Messages that one call may receive, where that is fewer than the batch has room for; 0 for no bound.
     uint32_t most
     uint32_t rx_vnet
     uint32_t tx_vnet
@@ -74,8 +74,10 @@ cdef struct Endpoint:
     # Whether all that had come before the loss was received.
     bint ended
     int blocked
-    # How often in a row a super-frame was refused for want of room; and the kinds that are tried as segments.
+    # How often in a row a super-frame was refused for want of room, and when it was last counted; and the kinds
+    # that are tried as segments.
     uint32_t refusals
+    uint64_t refused_at
     uint32_t doubted
     Outbox outbox
     # Who watches what is dropped; nobody where nobody does.

@@ -65,6 +65,9 @@ EINTR = cython.declare(cython.int, errnos.EINTR)
 EPIPE = cython.declare(cython.int, errnos.EPIPE)
 #: Reports about earlier frames, and frames that the kernel cannot give, taken in one call at the most.
 PATIENCE = cython.declare(cython.int, 64)
+#: Segments that the super-frames of a turn may ask for before it ends, where frames are read one by one: a
+#: millisecond's work or so.
+MOST_ASKED = cython.declare(uint32_t, 2048)
 CUSTOMER_TAG = cython.declare(uint32_t, 0x8100)
 SECOND = cython.declare(uint64_t, 1_000_000_000)
 
@@ -319,6 +322,8 @@ def take(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> ui
     i: uint32_t
     row: uint32_t
     limit: uint32_t = slots.depth if endpoint.vec else 1
+    # What the super-frames of this turn ask for, in segments.
+    segments: uint32_t = 0
     # Where in a slot packets begin.
     start: uint32_t = slots.headroom - endpoint.rx_prefix
     patience: cython.int = PATIENCE
@@ -334,7 +339,7 @@ def take(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> ui
     wire(slots, endpoint.rx_prefix, room_for_control(endpoint))
     if endpoint.rx_tun:
         i = 0
-        while i < limit:
+        while i < limit and segments < MOST_ASKED:
             got = readv(endpoint.rx_fd, cython.address(slots.vectors[i]), 1)
             if got < 0:
                 patience -= 1
@@ -353,6 +358,8 @@ def take(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> ui
                 row = slots.count
                 fence_off(slots, i, start + got)
                 accept(endpoint, slots, i, 0, got)
+                if slots.count > row and slots.vnet[row].gso_type:
+                    segments += slots.lengths[row] // max(slots.vnet[row].gso_size, 1)
                 if endpoint.stamps:
                     stamp(slots, row, cython.NULL)
             endpoint.counters[count.RX_CALLS] += 1

@@ -57,12 +57,11 @@ cdef struct Seat:
     # Used while somebody watches what the port drops.
     Witness witness
 
-cdef uint64_t now() noexcept nogil
 cdef void note(Seat* seat) noexcept nogil
 cdef void deliver(Seat* seat, Slots* slots) noexcept nogil
 cdef void reflect(Seat* seat, Slots* slots) noexcept nogil
 cdef void judge(Seat* seat) noexcept nogil
 cdef void retry(Seat* seat) noexcept nogil
 cdef void hand_over(Book* book) noexcept nogil
-cdef void weigh(Seat* seat, uint32_t frames, uint64_t took) noexcept nogil
+cdef void weigh(Seat* seat, uint32_t messages, uint64_t took) noexcept nogil
 cdef void repay(Seat* seat, uint64_t spent) noexcept nogil

@@ -7,16 +7,16 @@ rounds: a switch of many ports costs no more than those that are busy.
 A turn is one batch, which bounds what a port may ask for as long as a frame in is a frame or a few out. It
 does not where a super-frame says that it is thousands of segments, or is for hundreds of ports. So such turns
 are timed: one that takes too long leaves its port in debt, for as long as which others come first where they
-have something to do, and the next turns are of as few frames as fit the time.
+have something to do, and the next turns are of as few messages as fit the time.
 """
 
 import errno as errnos
 
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.vecwire.path.clock import now
 from cython.cimports.vecwire.path.hold import drain, give_up, offer
 from cython.cimports.vecwire.path.impair import impede
-from cython.cimports.vecwire.path.linux import CLOCK_MONOTONIC, clock_gettime, timespec
 from cython.cimports.vecwire.path.seat import MIRRORS, Seat
 from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.path.witness import Book
@@ -34,13 +34,6 @@ MOST_DEBT = cython.declare(uint64_t, 100_000_000)
 LEAST_PAID = cython.declare(uint64_t, 10_000)
 # An error that no call of receive or transmit explains, so many times in a row, means that the port is lost.
 FRUITLESS = cython.declare(uint32_t, 100)
-
-
-def now() -> uint64_t:
-    """Nanoseconds of the monotonic clock."""
-    time: timespec
-    clock_gettime(CLOCK_MONOTONIC, cython.address(time))
-    return cython.cast(uint64_t, time.tv_sec) * 1_000_000_000 + cython.cast(uint64_t, time.tv_nsec)
 
 
 def note(seat: cython.pointer[Seat]) -> cython.void:
@@ -125,14 +118,14 @@ def retry(seat: cython.pointer[Seat]) -> cython.void:
     seat.retry_at = moment + seat.retry_delay * MILLISECOND
 
 
-def weigh(seat: cython.pointer[Seat], frames: uint32_t, took: uint64_t) -> cython.void:
-    """Notes how many nanoseconds a turn of so many frames, one or more, took."""
+def weigh(seat: cython.pointer[Seat], messages: uint32_t, took: uint64_t) -> cython.void:
+    """Notes how many nanoseconds a turn of so many messages, one or more, took."""
     endpoint = seat.endpoint
     if took > TURN:
         seat.debt = min(seat.debt + took - TURN, MOST_DEBT)
-        endpoint.most = max(cython.cast(uint32_t, frames * TURN // took), 1)
-    elif endpoint.most:
-        # Slowly, so that a few short turns do not buy a very long one.
+        endpoint.most = max(cython.cast(uint32_t, messages * TURN // took), 1)
+    elif endpoint.most and messages >= endpoint.most and took * (messages + 1) <= TURN * messages:
+        # Slowly, and only where there was one for each place and one more would have been in time.
         endpoint.most = endpoint.most + 1 if endpoint.most < seat.slots.depth else 0
 
 

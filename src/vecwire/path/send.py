@@ -9,9 +9,10 @@ put again. What an errno means is written in ``errnos.py`` alone.
 import errno as errnos
 
 import cython
-from cython.cimports.libc.stdint import int32_t, uint8_t, uint16_t, uint32_t
+from cython.cimports.libc.stdint import int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vecwire.path.adapt import NO_ROOM, put
+from cython.cimports.vecwire.path.clock import now
 from cython.cimports.vecwire.path.errnos import DOUBT, LOST, NOTE, WAIT, Rule, on_send
 from cython.cimports.vecwire.path.io import CONTROL_OUT, JOINED, LAST_SEGMENT, SUPER, WHOLE, Endpoint
 from cython.cimports.vecwire.path.linux import (
@@ -41,8 +42,10 @@ EINVAL = cython.declare(cython.int, errnos.EINVAL)
 EMSGSIZE = cython.declare(cython.int, errnos.EMSGSIZE)
 #: Reports about earlier frames, and frames that the kernel cannot give, taken in one call at the most.
 PATIENCE = cython.declare(cython.int, 64)
-#: Refusals in a row, a millisecond apart in a worker, after which a kind of super-frame is given up.
+#: Refusals in a row, each a millisecond or more after the one before, after which a kind of super-frame is
+#: given up: how often it was tried meanwhile says nothing.
 MOST_REFUSALS = cython.declare(uint32_t, 30)
+MILLISECOND = cython.declare(uint64_t, 1_000_000)
 
 
 @cython.cfunc
@@ -151,6 +154,7 @@ def uncut(
     box = cython.address(endpoint.outbox)
     packet: uint32_t = box.first_packets[message]
     kind: uint32_t
+    moment: uint64_t
     if error != ENOBUFS:
         return False
     if endpoint.doubted:
@@ -160,6 +164,10 @@ def uncut(
         return False
     if box.kinds[packet] != SUPER and box.kinds[packet] != JOINED:
         return False
+    moment = now()
+    if moment - endpoint.refused_at < MILLISECOND:
+        return False
+    endpoint.refused_at = moment
     endpoint.refusals += 1
     if endpoint.refusals < MOST_REFUSALS:
         return False

@@ -33,7 +33,7 @@ cdef class Worker:
     cdef int _timeout(self) noexcept nogil
     cdef bint _set_timer(self, uint64_t due) noexcept nogil
     cdef bint _in_debt(self, uint64_t key, uint32_t flags) noexcept nogil
-    cdef void _put_off(self, uint64_t key, bint served) noexcept nogil
+    cdef void _put_off(self, uint64_t key, uint32_t flags, bint served) noexcept nogil
     cdef void _dispatch(self, uint64_t key, uint32_t flags) noexcept nogil
     cdef void _forward(self, Seat* seat) noexcept nogil
     cdef int _watch(self, Seat* seat) noexcept nogil

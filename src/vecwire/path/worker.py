@@ -34,6 +34,7 @@ from cython.cimports.posix.unistd import close
 from cython.cimports.vecwire.path.batch import Batch
 from cython.cimports.vecwire.path.bridge import Bridge
 from cython.cimports.vecwire.path.channel import Channel
+from cython.cimports.vecwire.path.clock import now
 from cython.cimports.vecwire.path.forward import forward
 from cython.cimports.vecwire.path.hold import drain
 from cython.cimports.vecwire.path.home import Home, leave, settle
@@ -74,7 +75,6 @@ from cython.cimports.vecwire.path.seat import (
     hand_over,
     judge,
     note,
-    now,
     reflect,
     repay,
     retry,
@@ -108,7 +108,7 @@ MESSAGES = cython.declare(uint64_t, 0xFFFFFFFF)
 TIMER = cython.declare(uint64_t, 0xFFFFFFFE)
 #: Frames that are received at the most once a port is lost: more than the buffer of a record socket holds.
 LAST_FRAMES = cython.declare(uint32_t, 65_536)
-#: Frames of a port's first turn, where they may be super-frames.
+#: Messages of a port's first turn, where they may be super-frames.
 FIRST_TURN = cython.declare(uint32_t, 8)
 #: Goes of delayed frames that a seat sends before others have their turn.
 ROUNDS = cython.declare(uint32_t, 4)
@@ -521,13 +521,15 @@ class Worker:
                     continue
                 elif self._in_debt(events[i].data.u64, events[i].events):
                     waiting |= ONE << i
+                    if events[i].events & EPOLLOUT:
+                        self._dispatch(events[i].data.u64, EPOLLOUT)
                 else:
                     self._dispatch(events[i].data.u64, events[i].events)
                     served = True
             if waiting:
                 for i in range(ready):
                     if waiting >> i & 1:
-                        self._put_off(events[i].data.u64, served)
+                        self._put_off(events[i].data.u64, events[i].events, served)
             if told:
                 # After all events: a message may take a seat away that one of them was about.
                 with cython.gil:
@@ -543,7 +545,11 @@ class Worker:
         drop: uint64_t = 0
         read(self.wake, cython.address(drop), 8)
         while self._messages:
-            self._messages.popleft()()
+            try:
+                self._messages.popleft()()
+            except Exception:
+                # Whoever posted it sees to it that others are not concerned; frames go on moving.
+                logger.exception("a message to the worker failed")
         return 0
 
     def _timeout(self) -> cython.int:
@@ -583,20 +589,23 @@ class Worker:
         return True
 
     def _in_debt(self, key: uint64_t, flags: uint32_t) -> cython.bint:
-        """Whether a port that is only readable has to let others come first."""
-        if not self.contended or flags != EPOLLIN or key % ROLES != RX:
-            return False
+        """Whether a port that has something to receive has to let others come first."""
         seat = self.seats[key // ROLES]
-        return seat != cython.NULL and seat.debt != 0
+        if seat == cython.NULL or key % ROLES != RX or not flags & EPOLLIN:
+            return False
+        if not self.contended:
+            # Nobody else wants a turn now, and what nobody wanted is not owed.
+            seat.debt = 0
+        return seat.debt != 0
 
-    def _put_off(self, key: uint64_t, served: cython.bint) -> cython.void:
+    def _put_off(self, key: uint64_t, flags: uint32_t, served: cython.bint) -> cython.void:
         """Has a port in debt wait for its turn if others were served, or take it if nobody else wants one."""
         seat = self.seats[key // ROLES]
         if served:
             repay(seat, self.spent)
         else:
             seat.debt = 0
-            self._dispatch(key, EPOLLIN)
+            self._dispatch(key, flags & ~EPOLLOUT)
 
     def _dispatch(self, key: uint64_t, flags: uint32_t) -> cython.void:
         """Does what an event of a descriptor asks for."""
@@ -617,22 +626,22 @@ class Worker:
     def _forward(self, seat: cython.pointer[Seat]) -> cython.void:
         """Moves one batch from a port to where its frames go."""
         supers: uint64_t = seat.endpoint.counters[RX_SUPER]
-        began: uint64_t = 0
+        began: uint64_t = now()
+        took: uint64_t
         got: uint32_t = receive(seat.endpoint, seat.slots)
         settle(cython.address(self.home), got)
         if got:
-            # What a plain frame asks for is timed only where others wait for it, or turns are bounded.
-            if self.contended or seat.endpoint.most or seat.endpoint.counters[RX_SUPER] != supers:
-                began = now()
             reflect(seat, seat.slots)
             if seat.peer != cython.NULL:
                 deliver(seat.peer, seat.slots)
             elif seat.bridge != cython.NULL:
-                forward(cython.cast(cython.pointer[Plane], seat.bridge), seat.number, seat.slots, now())
-            if began:
-                began = now() - began
-                self.spent += began
-                weigh(seat, got, began)
+                forward(cython.cast(cython.pointer[Plane], seat.bridge), seat.number, seat.slots, began)
+        # How long plain frames take is of interest only where others wait for that, or turns are bounded.
+        if self.contended or seat.endpoint.most or seat.endpoint.counters[RX_SUPER] != supers:
+            took = now() - began
+            self.spent += took
+            if seat.slots.used:
+                weigh(seat, seat.slots.used, took)
         if seat.endpoint.lost:
             note(seat)
 

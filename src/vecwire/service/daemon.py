@@ -182,6 +182,8 @@ class _Process:
                 self._notifier.watchdog()
             except TimeoutError:
                 logger.error("a worker does not answer")  # noqa: TRY400 # nothing is known but that
+            except VecwireError as error:
+                logger.error("not fed: %s", error)  # noqa: TRY400 # the error explains itself
             await asyncio.sleep(interval)
 
 

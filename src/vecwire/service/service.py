@@ -96,9 +96,13 @@ class Service:
             engine.start()
 
     def answer(self) -> None:
-        """Returns once every worker has answered."""
+        """Returns once every worker has answered.
+
+        Raises:
+            PortError: if one has ended by itself.
+        """
         for engine in self._engines:
-            engine.do(lambda: None)
+            engine.answer()
 
     def close(self) -> None:
         """Ends everything and gives everything back."""

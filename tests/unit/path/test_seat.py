@@ -1,4 +1,4 @@
-"""What a turn that takes too long costs its port: a debt, and turns of fewer frames."""
+"""What a turn that takes too long costs its port: a debt, and turns of fewer messages."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def port() -> Seat:
 
 @pytest.mark.parametrize("took", [0, 1, TURN])
 def test_a_turn_in_time_costs_nothing(port: Seat, took: int) -> None:
-    """Up to a millisecond a turn is a turn, of as many frames as there are."""
+    """Up to a millisecond a turn is a turn, of as many messages as there are."""
     weigh(port, DEPTH, took)
     assert (port.debt, port.endpoint.contents.most) == (0, 0)
 
 
 @pytest.mark.parametrize(
-    ("frames", "took", "debt", "most"),
+    ("messages", "took", "debt", "most"),
     [
         (64, 4 * TURN, 3 * TURN, 16),
         (64, TURN + 1, 1, 63),
@@ -69,9 +69,9 @@ def test_a_turn_in_time_costs_nothing(port: Seat, took: int) -> None:
         (1, 2**63, MOST_DEBT, 1),
     ],
 )
-def test_a_long_turn_is_owed_for(port: Seat, frames: int, took: int, debt: int, most: int) -> None:
-    """What a turn took too long is the debt, up to a bound; the next are of as few frames as fit, or one."""
-    weigh(port, frames, took)
+def test_a_long_turn_is_owed_for(port: Seat, messages: int, took: int, debt: int, most: int) -> None:
+    """What a turn took too long is the debt, up to a bound; the next have as few messages as fit."""
+    weigh(port, messages, took)
     assert (port.debt, port.endpoint.contents.most) == (debt, most)
 
 
@@ -104,3 +104,13 @@ def test_short_turns_bring_full_batches_back(port: Seat) -> None:
         weigh(port, port.endpoint.contents.most, 1000)
         sizes.append(port.endpoint.contents.most)
     assert sizes == [*range(2, DEPTH + 1), 0]
+
+
+@pytest.mark.parametrize(("messages", "took"), [(7, 1000), (8, TURN), (8, TURN * 8 // 9 + 1)])
+def test_a_bound_is_raised_only_where_one_more_would_have_been_in_time(
+    port: Seat, messages: int, took: int
+) -> None:
+    """A turn of fewer messages than allowed says nothing; one that nearly took too long says no."""
+    weigh(port, 64, 8 * TURN)
+    weigh(port, messages, took)
+    assert port.endpoint.contents.most == 8
