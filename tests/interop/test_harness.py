@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from peers.background import Background, ProcessError
+from peers.exchange import udp
+from peers.hosts import cabled
 from peers.net import (
     CommandError,
     Namespace,
@@ -131,6 +133,17 @@ def test_bad_checksums_are_counted() -> None:
                 return b.checksum_errors()
 
             assert wait_until(counted, timeout=2, what="counted") == {"UdpInCsumErrors": 1}
+
+
+@pytest.mark.needs("iperf3")
+@pytest.mark.parametrize("lost", ["greater 1000", "greater 1000 and udp[16:4] > 20"], ids=["all", "last"])
+@pytest.mark.parametrize("size", [1200, 4000])
+def test_a_datagram_that_does_not_arrive_is_missed(size: int, lost: str) -> None:
+    """Of datagrams that a filter takes away, all of them or the last ones, `udp` says that they are lost."""
+    with cabled("tap", "tap", options=f',filter="not (udp and {lost})"') as (left, right, _):
+        with pytest.raises(AssertionError, match="were sent"):
+            udp(left.namespace, right.namespace, "10.9.0.2", size, reverse=False, patience=0.3)
+        udp(left.namespace, right.namespace, "10.9.0.2", 800, reverse=False)
 
 
 def test_ping_and_iperf3_reports_are_read() -> None:

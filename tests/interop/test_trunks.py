@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.interop, pytest.mark.needs("iperf3", "ping", "ip", "nsenter")]
 
 VLAN = 10
+#: Inside.
+MTUS = (1400, 1500, 9000)
 ACCESS, TRUNK = Membership(vlan=VLAN), Membership(tagged=frozenset({VLAN}))
 #: What is between two switches: the kind of the link, the transports of its ends, where its frames are heard
 #: and behind how many octets of Ethernet, IPv4 and encapsulation.
@@ -83,14 +85,14 @@ def test_a_trunk_leads_to_a_kernel_that_tags(kind: str) -> None:
         tag(right.namespace, right.link, VLAN)
         left.namespace.wait_reachable("10.9.0.2")
         left.namespace.wait_reachable("fd09::2")
-        for mtu in (1500, 9000):
+        for mtu in MTUS:
             exchange(left, right, [Hop(("tap", kind), (port, tagged))], mtu)
         assert_healthy(left, right)
 
 
 @pytest.mark.parametrize("kind", LINKS)
 def test_a_trunk_joins_two_switches(kind: str) -> None:
-    """What is on the trunk has tags, and is super-frames where the transport has them; nothing is lost."""
+    """What is on the trunk has tags, and is super-frames where it takes them; no port drops anything."""
     kinds, wire = LINKS[kind]
     with (
         trunk(kind) as (namespace, near, far),
@@ -104,7 +106,7 @@ def test_a_trunk_joins_two_switches(kind: str) -> None:
         left.namespace.wait_reachable("10.9.0.2")
         left.namespace.wait_reachable("fd09::2")
         hops = [Hop(("tap", kinds[0]), (first, near)), Hop((kinds[1], "tap"), (far, last))]
-        for mtu in (1500, 9000):
+        for mtu in MTUS:
             with contextlib.ExitStack() as stack:
                 heard = [stack.enter_context(overheard(namespace, wire[0], VLAN, wire[1]))] if wire else []
                 exchange(left, right, hops, mtu)
@@ -112,4 +114,6 @@ def test_a_trunk_joins_two_switches(kind: str) -> None:
                 assert seen.tagged > 0
                 assert seen.untagged == 0
                 assert seen.longest > 2 * mtu or kinds[0] not in {*WHOLE, "l2tpv3"}
-        assert_healthy(left, right)
+        assert_healthy(left, right, between=[namespace])
+        for port in (first, near, far, last):
+            assert (port.stats.rx_dropped, port.stats.tx_dropped) == (0, 0), f"{port.spec}: {port.stats}"

@@ -24,8 +24,9 @@ from peers.cases import (
     TAGGED_V6,
     UML_CASES,
     UmlCase,
+    kind_of,
 )
-from peers.exchange import PORTS, tcp
+from peers.exchange import PORTS, assert_all_offloaded, tcp
 from peers.hosts import JUMBO
 from peers.net import Namespace, namespaces, veth, wait_until
 from peers.tagger import tag, untag
@@ -43,8 +44,11 @@ VLAN = 10
 
 
 @contextlib.contextmanager
-def _stage(case: UmlCase, folder: Path) -> Iterator[tuple[Uml, Cable, Namespace]]:
-    """A guest and a far tap, with a running cable between them, all with room for an MTU of 9000."""
+def _stage(case: UmlCase, folder: Path) -> Iterator[tuple[Uml, Cable, list[Namespace]]]:
+    """A guest and a far tap, with a running cable between them, all with room for an MTU of 9000.
+
+    The namespaces are those of the far tap, and then of whatever is outside the guest.
+    """
     with namespaces("peer", "near", "far") as (peer, near, far), contextlib.ExitStack() as stack:
         if case.bridged:
             for tap in ("uml0", "cable0"):
@@ -66,7 +70,7 @@ def _stage(case: UmlCase, folder: Path) -> Iterator[tuple[Uml, Cable, Namespace]
         guest = stack.enter_context(Uml(peer, vector))
         guest.configure(*PEER_ADDRESSES)
         far.wait_reachable(PEER_V4)
-        yield guest, cable, far
+        yield guest, cable, [far, peer, near]
 
 
 def exchange(guest: Uml, far: Namespace, *, tagged: bool) -> None:
@@ -86,8 +90,8 @@ def exchange(guest: Uml, far: Namespace, *, tagged: bool) -> None:
 
 @pytest.mark.parametrize("case", UML_CASES, ids=lambda case: case.name)
 def test_a_guest_pings_and_moves_tcp_through_a_cable(case: UmlCase, tmp_path: Path) -> None:
-    """Pings lose nothing and iperf3 moves both ways, over IPv4 and IPv6, whatever the MTU, tagged or not."""
-    with _stage(case, tmp_path) as (guest, cable, far):
+    """Pings lose nothing and iperf3 moves both ways, IPv4 and IPv6, any MTU, tagged or not, offloaded."""
+    with _stage(case, tmp_path) as (guest, cable, [far, *outside]):
         for address in (FAR_V4, FAR_V6):
             for size in (56, 1300, 8900):
                 assert guest.ping(address, count=10, size=size).lost == 0
@@ -103,6 +107,8 @@ def test_a_guest_pings_and_moves_tcp_through_a_cable(case: UmlCase, tmp_path: Pa
             exchange(guest, far, tagged=case.tags)
         assert guest.statistics()["rx_encaps_errors"] == 0
         assert guest.checksum_errors() == {}
-        assert far.checksum_errors() == {}
+        for namespace in (far, *outside):
+            assert namespace.checksum_errors() == {}, namespace
         assert guest.power_off() == 0
         cable.stop()
+        assert_all_offloaded((kind_of(case.vecwire), "tap"), cable.stats())

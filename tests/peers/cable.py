@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from peers import reference
 from peers.background import Background
+from vecwire import PortStats
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,6 +45,11 @@ class Cable:
         assert len(events) > 1, f"the cable prints counters: {self.process.describe()}"
         assert lines[-1].startswith("{"), f"the counters come last: {self.process.describe()}"
         return events[-1]
+
+    def stats(self) -> list[PortStats]:
+        """The counters of both ports, once it has ended; nothing of the reference, which has no offloads."""
+        ports = self.process.events()[-1]["ports"]
+        return [PortStats(port["counters"]) for port in ports if "counters" in port]
 
     def __enter__(self) -> Self:
         return self

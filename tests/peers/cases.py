@@ -26,6 +26,12 @@ V4 = "src=10.88.0.{},dst=10.88.0.{}"
 V6 = "v6=1,src=fd88::{},dst=fd88::{}"
 
 
+def kind_of(spec: str) -> str:
+    """The transport of a spec, by the name that `hosts.ATTACHED_BY` has for it."""
+    name = spec.partition(",")[0]
+    return "l2tpv3-ip" if name == "l2tpv3" and ",udp=1" not in spec else name
+
+
 @dataclass(frozen=True)
 class UmlCase:
     """One transport of UML.

@@ -3,17 +3,23 @@
 iperf3 ends a run when all is sent, not when all has arrived: what is on its way then is cut off. Its window
 is kept small here, so that this is little, and how much came is known. It has a way to send a file, too, but
 skips octets where the socket takes less than it gives. So what came is compared by `hosts.transfer`.
+
+Of UDP it counts what it has sent, and gaps in what it has read: the datagrams after the last one that it has
+read, or all, may be lost unnoticed. So what arrives is compared with what the sending kernel has counted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from oracle.streams import STREAM
+from peers.arrivals import arrivals
 from peers.hosts import FAMILIES, WHOLE, Host, send_datagrams, transfer
+from peers.net import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,8 +30,11 @@ if TYPE_CHECKING:
 
 OCTETS = 2 * 1024 * 1024
 WINDOW = OCTETS // 8
-#: Few enough to wait in the receiver's buffer, all of them, where it is not scheduled.
-DATAGRAMS, ROOM = 32, 200 * 1024
+#: Datagrams, and octets of them, that wait in the receiver's buffer, all of them, where it is not scheduled.
+DATAGRAMS, WAITING, ROOM = 32, 128_000, 200 * 1024
+#: Where iperf3 has the number of a datagram, from 1 on, behind the time (iperf_udp.c, iperf_udp_send).
+NUMBER_AT = 8
+PATIENCE = 5.0
 #: Ports for servers, each for one run.
 PORTS = itertools.count(5201)
 
@@ -89,18 +98,43 @@ def tcp(client: Namespace, address: str, port: int, *, reverse: bool) -> None:
     assert OCTETS - 4 * WINDOW <= received <= sent, end
 
 
-def udp(client: Namespace, address: str, port: int, size: int, *, reverse: bool) -> None:
-    """A few datagrams by iperf3, of so many octets each: none is lost, and all are in order."""
-    pace = ["-b", "50M", "-w", str(ROOM)]
-    run = client.iperf3(
-        address,
-        port=port,
-        octets=DATAGRAMS * size,
-        reverse=reverse,
-        options=["-u", "-l", str(size), *pace],
-    )
+def udp(
+    client: Namespace,
+    server: Namespace,
+    address: str,
+    size: int,
+    *,
+    reverse: bool,
+    patience: float = PATIENCE,
+) -> None:
+    """A few datagrams by iperf3, of so many octets each; with `reverse` the server sends.
+
+    Each that the one kernel has sent is delivered by the other, once and in order.
+
+    Args:
+        client: Where the client is.
+        server: Where the server is.
+        address: The server's.
+        size: Octets of a datagram.
+        reverse: Whether the server sends.
+        patience: Seconds that the last ones may take once iperf3 has ended.
+    """
+    source, sink = (server, client) if reverse else (client, server)
+    counter = "Udp6OutDatagrams" if ":" in address else "UdpOutDatagrams"
+    before = source.counters()[counter]
+    count = min(DATAGRAMS, WAITING // size)
+    options = ["-u", "-l", str(size), "-b", "50M", "-w", str(ROOM)]
+    with arrivals(sink, address) as arrived, served(server, address) as port:
+        run = client.iperf3(address, port=port, octets=count * size, reverse=reverse, options=options)
+        sent = source.counters()[counter] - before
+        with contextlib.suppress(TimeoutError):
+            wait_until(lambda: arrived.count() >= sent, timeout=patience, what="all has arrived")
+    # Each side begins with a short one, by which the two meet.
+    numbers = [struct.unpack_from("!I", each, NUMBER_AT)[0] for each in arrived.payloads if len(each) == size]
+    assert sent > count
+    assert numbers == list(range(1, sent)), f"{sent - 1} were sent"
+    assert all(port in pair for pair in arrived.conversations), arrived.conversations
     end = run.report["end"]
-    assert end["sum"]["packets"] >= DATAGRAMS, end
     assert end["sum"]["lost_packets"] == 0, end
     assert not [stream for stream in end["streams"] if stream["udp"]["out_of_order"]], end
 
@@ -126,3 +160,11 @@ def assert_offloaded(source: str, sink: str, received: PortStats, sent: PortStat
         assert sent.tx_joined > 0, counted
     if sink == "l2tpv3":
         assert sent.tx_trains > 0, counted
+
+
+def assert_all_offloaded(kinds: tuple[str, str], stats: Sequence[PortStats]) -> None:
+    """Offloads were in use both ways between two ports; their transports, and what they counted."""
+    if stats:
+        (a, b), (near, far) = kinds, stats
+        assert_offloaded(a, b, near, far)
+        assert_offloaded(b, a, far, near)

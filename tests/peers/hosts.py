@@ -22,7 +22,7 @@ from peers.tagger import tag
 from peers.wan import UDP_SEGMENT, datagrams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 CHUNK = bytes(range(256)) * 256
 SECONDS = 20.0
@@ -57,6 +57,7 @@ class Host:
         stack: what else there is for it.
         wire: the namespace and name of the link whose frames are those of the transport; none of bess.
         inside: octets on that link in front of a frame.
+        outside: the namespaces of the other end of what it is attached by, and of a tunnel's link.
     """
 
     kind: str
@@ -66,6 +67,7 @@ class Host:
     stack: contextlib.ExitStack = field(repr=False)
     wire: tuple[Namespace, str] | None = None
     inside: int = 0
+    outside: tuple[Namespace, ...] = ()
 
     def configure(self, number: int, mtu: int) -> None:
         """Gives it the addresses 10.9.0.NUMBER and fd09::NUMBER."""
@@ -91,10 +93,11 @@ def attached(kind: str, *, outer_mtu: int = 1500) -> Iterator[Host]:
         if kind == "raw":
             veth((namespace, "host0"), (middle, "port0"), mtu=9000)
             spec = f"raw,ifname=port0,netns={middle.name}"
-            yield Host(kind, namespace, "host0", spec, stack, (middle, "port0"))
+            yield Host(kind, namespace, "host0", spec, stack, (middle, "port0"), outside=(middle,))
             return
         namespace.tap("host0")
         wire = None
+        outside: tuple[Namespace, ...] = (middle,)
         if kind == "bess":
             name = f"@vecwire-{namespace.name}"
             near = stack.enter_context(vecwire.open(f"bess,listen={name}"))
@@ -108,7 +111,7 @@ def attached(kind: str, *, outer_mtu: int = 1500) -> Iterator[Host]:
                 addresses_b=["192.168.7.2/24"],
                 mtu=outer_mtu,
             )
-            wire = (middle, "wan0")
+            wire, outside = (middle, "wan0"), (middle, outer)
             ours, theirs = TUNNELS[kind]
             near = stack.enter_context(
                 vecwire.open(f"{ours},src=192.168.7.1,dst=192.168.7.2,netns={outer.name}")
@@ -116,7 +119,7 @@ def attached(kind: str, *, outer_mtu: int = 1500) -> Iterator[Host]:
             spec = f"{theirs},src=192.168.7.2,dst=192.168.7.1,netns={middle.name}"
         tap = stack.enter_context(vecwire.open(f"tap,ifname=host0,netns={namespace.name}"))
         stack.enter_context(cable(tap, near))
-        yield Host(kind, namespace, "host0", spec, stack, wire, INSIDE.get(kind, 0))
+        yield Host(kind, namespace, "host0", spec, stack, wire, INSIDE.get(kind, 0), outside)
 
 
 @contextlib.contextmanager
@@ -148,12 +151,20 @@ def cabled(
         yield left, right, joined
 
 
-def assert_healthy(*hosts: Host) -> None:
-    """No kernel has counted a wrong checksum, and few segments were sent twice."""
+def assert_healthy(*hosts: Host, between: Iterable[Namespace] = ()) -> None:
+    """No kernel has counted a wrong checksum, and few segments were sent twice.
+
+    Args:
+        hosts: The hosts; the kernels that carry their tunnels are asked, too.
+        between: Where else there are tunnels.
+    """
     for host in hosts:
-        assert host.namespace.checksum_errors() == {}
+        for namespace in (host.namespace, *host.outside):
+            assert namespace.checksum_errors() == {}, f"{host.kind}: {namespace}"
         counters = host.namespace.counters()
         assert counters["TcpRetransSegs"] <= max(20, counters["TcpOutSegs"] // 20)
+    for namespace in between:
+        assert namespace.checksum_errors() == {}, namespace
 
 
 def transfer(source: Host, sink: Host, address: str, octets: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import itertools
 import re
 import shlex
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import vecwire
 from peers.net import Namespace, veth
 from peers.told import Told, port_state
 from vecwire import SpecError
+from vecwire.bench.catalogue import catalogue
 from vecwire.cli import COMMANDS, application
 from vecwire.cli._common import ExitCode
 from vecwire.path import errnos
@@ -420,6 +422,21 @@ def test_every_errno_is_told(heading: str, table: dict[int, errnos.Meaning]) -> 
         [errno.errorcode[number], meaning.action, meaning.counter, meaning.source]
         for number, meaning in table.items()
     ]
+
+
+def test_every_table_of_the_bench_is_shown() -> None:
+    """The page of performance has the run's every table, each under its question, with each of its cases."""
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    run = page.partition("<!-- bench: begin -->")[2].partition("<!-- bench: end -->")[0]
+    tables = catalogue()
+    assert [name for name in _HEADING.findall(run) if name in {table.title for table in tables}] == [
+        table.title for table in tables
+    ]
+    for table in tables:
+        told = {(row[0], row[1]) for row in rows("performance.md", table.title)}
+        for case, contender in itertools.product(table.cases, table.contenders):
+            wanted = (case, contender.name) if case else (contender.name,)
+            assert any(row[: len(wanted)] == wanted for row in told), f"{table.title}: {wanted}"
 
 
 def test_every_exit_code_is_told() -> None:

@@ -32,6 +32,7 @@ class Site:
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
+        self._hosts: list[Host] = []
         self.a = self.host()
         self.b = self.host()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="vecwire-bench-")))
@@ -40,7 +41,12 @@ class Site:
         """Another namespace, which goes with the site."""
         made = Host()
         self._stack.callback(made.close)
+        self._hosts.append(made)
         return made
+
+    def checksum_errors(self) -> int:
+        """How many packets its hosts have thrown away for a wrong checksum, those of a tunnel included."""
+        return sum(host.checksum_errors() for host in self._hosts)
 
     def close(self) -> None:
         """Takes everything away."""
@@ -179,6 +185,10 @@ class Contender(ABC):
     def client(self, site: Site) -> Host:
         """Who talks to host b."""
         return site.a
+
+    def checksum_errors(self, site: Site) -> int:
+        """How many packets the kernels there have thrown away for a wrong checksum so far."""
+        return site.checksum_errors()
 
     def wait(self, site: Site) -> None:
         """Waits until the hosts hear each other."""

@@ -160,13 +160,25 @@ def _verdicts(results: Results) -> Iterator[Verdict]:
         1.0,
     )
     yield _at_most(
-        "processor time a frame, 64 tunnels in one process",
+        "processor time a frame, up to 64 tunnels in one process, the dearest number of them",
         "at most 1.3 of 2 tunnels",
-        ratios(results, "tunnels", "64", ["ns"], ours=VECWIRE, theirs=VECWIRE, other_case="2"),
+        _dearest(results, "tunnels", VECWIRE, than="2"),
         1.3,
     )
     yield _below(results, "memory, two ports at depth 64, most ever resident", "below 100 MB", _memory)
-    yield _below(results, "packets with a wrong checksum, all runs of TCP", "none", _checksum_errors)
+    yield _below(
+        results, "packets with a wrong checksum, all runs of TCP with vecwire", "none", _checksum_errors
+    )
+
+
+def _dearest(results: Results, table: str, contender: str, *, than: str) -> list[float]:
+    """What the dearest case of a table costs beside one of them; empty where any was not measured."""
+    found = [
+        ratios(results, table, case, ["ns"], ours=contender, theirs=contender, other_case=than)
+        for case in results.cases(table)
+        if case != than
+    ]
+    return [max(each[0] for each in found)] if found and all(found) else []
 
 
 def _at_most(name: str, target: str, found: list[float], most: float) -> Verdict:
@@ -176,7 +188,7 @@ def _at_most(name: str, target: str, found: list[float], most: float) -> Verdict
 
 
 def _below(
-    results: Results, name: str, target: str, measure: Callable[[Results], tuple[str, bool] | None]
+    results: Results, name: str, target: str, measure: Callable[[Results], tuple[str, bool | None] | None]
 ) -> Verdict:
     found = measure(results)
     return Verdict(name, target) if found is None else Verdict(name, target, *found)
@@ -193,10 +205,17 @@ def _memory(results: Results) -> tuple[str, bool] | None:
     return (f"{max(peaks):.0f} MB", max(peaks) < 100) if peaks else None
 
 
-def _checksum_errors(results: Results) -> tuple[str, bool] | None:
-    found = [
-        int(sample.values["checksum_errors"])
+def _checksum_errors(results: Results) -> tuple[str, bool | None] | None:
+    """Of all runs that vecwire takes part in; a guest of UML has it at the other end."""
+    ran = [
+        sample.values.get("checksum_errors")
         for sample in results.samples
-        if sample.contender.startswith("vecwire") and "checksum_errors" in sample.values
+        if sample.contender.startswith(("vecwire", "UML")) and sample.values.keys() & {"gbit", *_WAYS}
     ]
-    return (str(sum(found)), not any(found)) if found else None
+    found = [value for value in ran if value is not None]
+    if not found:
+        return None
+    text = f"{sum(found):.0f} in {len(found)} runs"
+    if left := len(ran) - len(found):
+        return f"{text}, {left} more not looked at", False if any(found) else None
+    return text, not any(found)

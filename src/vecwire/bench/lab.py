@@ -99,14 +99,28 @@ class Namespace:
 
     def checksum_errors(self) -> int:
         """How many packets this namespace has thrown away for a wrong checksum."""
-        total = 0
         with self.enter():
-            text = Path("/proc/thread-self/net/snmp").read_text(encoding="ascii")
-        lines = text.splitlines()
-        for keys, values in zip(lines[::2], lines[1::2], strict=True):
-            pairs = zip(keys.split(), values.split(), strict=True)
-            total += sum(int(value) for key, value in pairs if key == "InCsumErrors")
-        return total
+            return parse_checksum_errors(Path("/proc/thread-self/net/snmp").read_text(encoding="ascii"))
+
+
+def parse_checksum_errors(text: str) -> int:
+    """How many packets were thrown away for a wrong checksum, from the text of /proc/net/snmp.
+
+    Raises:
+        BenchError: The text has no such counter.
+    """
+    names: dict[str, list[str]] = {}
+    total: list[int] = []
+    for line in text.splitlines():
+        protocol, colon, words = line.partition(":")
+        if colon and protocol in names:
+            values = dict(zip(names[protocol], words.split(), strict=False))
+            total += [int(values[name]) for name in values.keys() & {"InCsumErrors"}]
+        elif colon:
+            names[protocol] = words.split()
+    if not total:
+        raise BenchError(f"no counters of wrong checksums: {_last(text)}")
+    return sum(total)
 
 
 class Process:

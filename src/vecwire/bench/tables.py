@@ -115,7 +115,7 @@ def both_ways(contender: Contender, site: Site, settings: Settings) -> dict[str,
             values[f"{way}_machine_cores"] = cost.machine_cpu / cost.seconds
         values |= memory(contender.processes)
         values["processes"] = len(contender.processes)
-        values["checksum_errors"] = site.a.checksum_errors() + site.b.checksum_errors()
+        values["checksum_errors"] = contender.checksum_errors(site)
         return values
     finally:
         contender.stop()
@@ -141,7 +141,11 @@ def flows_tcp(contender: Contender, case: str, settings: Settings) -> dict[str, 
             contender.wait(site)
             with watch(contender.processes) as cost:
                 gbit = tcp(site.a, site.b, ADDRESSES[1], settings.tcp, flows=int(case))
-            return {"gbit": gbit, "cores": cost.cpu / cost.seconds}
+            return {
+                "gbit": gbit,
+                "cores": cost.cpu / cost.seconds,
+                "checksum_errors": contender.checksum_errors(site),
+            }
         finally:
             contender.stop()
 

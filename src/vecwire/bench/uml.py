@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from vecwire.bench import uml_launch
 from vecwire.bench.contender import ADDRESSES, INNER_MTU, OUTER, Contender, Host, Site, Wan, joined
-from vecwire.bench.lab import BenchError, Process
+from vecwire.bench.lab import BenchError, Process, parse_checksum_errors
 
 _READY = "@@guest ready"
 _INIT = f"""#!/bin/sh
@@ -103,6 +103,11 @@ class UmlGuest(Contender):
     def client(self, site: Site) -> "Guest | Host":  # type: ignore[override]
         """The guest."""
         return self._guest or site.a
+
+    def checksum_errors(self, site: Site) -> int:
+        """The same, of the guest's kernel too."""
+        text = self.client(site).output(["cat", "/proc/net/snmp"], 15)
+        return super().checksum_errors(site) + parse_checksum_errors(text)
 
     def wait(self, site: Site) -> None:
         """Waits until the guest hears the host."""

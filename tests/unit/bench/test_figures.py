@@ -1,6 +1,7 @@
 """From samples to tables, the verdict, the page and the plots; no figure is measured here."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,37 @@ def test_the_slower_direction_counts() -> None:
 def test_the_cost_of_a_frame_is_held_against_the_loop_in_c(ns: float, *, met: bool) -> None:
     """At most 1.15 times as much processor time."""
     assert verdict_of(filled({("vecwire raw", "ns"): ns}), "C loop").met is met
+
+
+@pytest.mark.parametrize(("dearest", "met"), [(1.3, True), (1.4, False)])
+def test_the_dearest_number_of_tunnels_counts(dearest: float, *, met: bool) -> None:
+    """It need not be the greatest: what 16 of them cost counts, where that is more than what 64 do."""
+    made = Results({}, {})
+    for case, ns in (("2", 100.0), ("16", 100.0 * dearest), ("64", 110.0)):
+        made.add(Sample("tunnels", case, "vecwire l2tpv3 udp", 0, {"ns": ns}))
+    found = verdict_of(made, "of 2 tunnels")
+    assert (found.measured, found.met) == (f"{dearest:.2f}", met)
+    made.add(Sample("tunnels", "32", "vecwire l2tpv3 udp", 0, error="it broke"))
+    assert verdict_of(made, "of 2 tunnels").met is None
+
+
+@pytest.mark.parametrize(
+    ("table", "case", "contender"),
+    [("tunnel", "", "vecwire gre"), ("tunnel", "", "UML gre"), ("flows", "16", "vecwire l2tpv3 udp")],
+)
+def test_a_wrong_checksum_in_any_run_with_vecwire_tells(table: str, case: str, contender: str) -> None:
+    """One packet is enough, in a guest or with several flows; a run that was not looked at is told."""
+    made = filled({})
+    clean = verdict_of(made, "wrong checksum")
+    assert clean.met is True
+    (sample,) = [each for each in made.of(table) if (each.case, each.contender) == (case, contender)]
+    made.add(replace(sample, values=sample.values | {"checksum_errors": 1.0}))
+    found = verdict_of(made, "wrong checksum")
+    assert (found.measured, found.met) == (clean.measured.replace("0", "1", 1), False)
+    made.add(replace(sample, values={"gbit": 1.0}))
+    found = verdict_of(made, "wrong checksum")
+    assert "1 more not looked at" in found.measured
+    assert found.met is None
 
 
 def test_what_was_not_measured_is_neither_met_nor_not() -> None:

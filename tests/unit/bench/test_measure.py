@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vecwire.bench.frames import as_input, frame, in_l2tpv3
-from vecwire.bench.lab import BenchError
+from vecwire.bench.lab import BenchError, parse_checksum_errors
 from vecwire.bench.measure import echo_request, parse_iperf3, spread
 from vecwire.wire.checksum import checksum
 
@@ -21,6 +21,19 @@ def test_a_run_of_iperf3_that_failed_is_an_error(text: str) -> None:
     """No report, half a report and a report of an error are no measurement."""
     with pytest.raises(BenchError, match="iperf3"):
         parse_iperf3(text)
+
+
+def test_wrong_checksums_of_every_protocol_count() -> None:
+    """Each protocol has its own counter, under a name that stands in the line before."""
+    pairs = ("Tcp: InErrs InCsumErrors", "Tcp: 9 2", "Udp: InCsumErrors InErrors", "Udp: 3 9")
+    assert parse_checksum_errors("\n".join(("a word of the console", "Ip: Forwarding", "Ip: 1", *pairs))) == 5
+
+
+@pytest.mark.parametrize("text", ["", "cat: /proc/net/snmp: No such file or directory\n"])
+def test_no_counters_are_not_no_errors(text: str) -> None:
+    """Where a guest says something else, nothing is known of its checksums."""
+    with pytest.raises(BenchError, match="no counters"):
+        parse_checksum_errors(text)
 
 
 def test_an_echo_request_has_a_right_checksum() -> None:
