@@ -11,6 +11,7 @@ from vecwire.path.generate import Generator
 from vecwire.port import Port
 from vecwire.traffic.plan import Rate, Traffic
 from vecwire.transports import TransportPort
+from vecwire.transports._delayed import drain, rest
 
 #: Marks are sent so often, since they may be lost too, with so many seconds between.
 MARKS = 3
@@ -19,8 +20,6 @@ MARK_SECONDS = 0.02
 SLICE = 0.5
 #: Seconds that a port without room, or without a peer, is waited for at a time.
 ROOM_SECONDS = 0.05
-#: How often a port that delays frames is told to send those that are due, in seconds.
-LATE_SECONDS = 0.0005
 _MOST = 2**63 - 1
 
 
@@ -114,20 +113,11 @@ class Blast:
         # What is on its way is not to be overtaken, nor driven out of a full queue.
         self._rest(MARK_SECONDS)
         self._send_marks(begin=False)
-        while self._late and not self._ending.is_set():
-            self._rest(LATE_SECONDS)
-
-    @property
-    def _late(self) -> int:
-        """How many frames the port delays."""
-        return int(self.port.channel.late) if isinstance(self.port, TransportPort) else 0
+        drain(self.port, lambda: not self._ending.is_set())
 
     def _rest(self, seconds: float) -> None:
         """Sleeps; frames that the port delays leave meanwhile."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, LATE_SECONDS if self._late else ROOM_SECONDS))
-            self.port.wait(0.0)
+        rest(self.port, time.monotonic() + seconds)
 
     def _by_channel(self, left: int, seconds: float) -> bool:
         """Sends with the compiled loop; whether the port is up."""
