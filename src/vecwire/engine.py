@@ -324,6 +324,21 @@ class Engine:
 
         self.do(end)
 
+    def captured(self, port: TransportPort, *, purpose: int = FOR_CAPTURE) -> tuple[int, int]:
+        """How many frames a port's capture has given to its reader, and how many came too fast for that.
+
+        Raises:
+            PortError: if there is no capture for that purpose.
+        """
+
+        def count() -> tuple[int, int]:
+            for capture in self._captures.values():
+                if (capture.port, capture.purpose) == (port, purpose):
+                    return capture.counts
+            raise PortError(f"the port {port.spec} is not captured", remedy="begin that first")
+
+        return self.do(count)
+
     def _end_captures(self, which: Callable[[TransportPort], bool]) -> None:
         for sink, capture in list(self._captures.items()):
             if which(capture.port):
@@ -332,12 +347,8 @@ class Engine:
     def _drop_capture(self, sink: int) -> None:
         capture = self._captures.pop(sink)
         self._worker.unseat(sink)
-        counters = capture.channel.counters()
         logger.info(
-            "%s: captured %d frames; %d came too fast for the reader",
-            capture.port.spec,
-            counters["tx_frames"],
-            counters["tx_full"],
+            "%s: captured %d frames; %d came too fast for the reader", capture.port.spec, *capture.counts
         )
         capture.close()
 

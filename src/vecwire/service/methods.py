@@ -194,6 +194,14 @@ METHODS: dict[str, Method] = {
             descriptor=True,
         ),
         Method(
+            "captured",
+            "Tells how many frames the capture of a port has had, and how many came too fast for its reader.",
+            "an object: port, frames, missed",
+            "captured",
+            (Parameter("port", "The name of a port that is captured."),),
+            thread=True,
+        ),
+        Method(
             "capture_drops",
             "Copies frames that are dropped, with the reason, to a descriptor that goes along with the"
             " response.",

@@ -106,6 +106,21 @@ class StationState:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureState:
+    """The capture of a port at one moment.
+
+    Attributes:
+        port: the port's name.
+        frames: frames that were given to its reader so far, read or not.
+        missed: frames that came too fast for the reader.
+    """
+
+    port: str
+    frames: int
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceState:
     """The service as a whole at one moment.
 
@@ -208,6 +223,10 @@ class Controlled(Protocol):
             A SEQPACKET descriptor that gives one record a frame. The caller owns it; closing it ends the
             capture.
         """
+        ...
+
+    def captured(self, port: str) -> CaptureState:
+        """Returns how many frames a port's capture has had, and how many came too fast for its reader."""
         ...
 
     def capture_drops(self, port: str | None = None, reasons: Sequence[Any] = ()) -> int:
