@@ -19,9 +19,13 @@ from vecwire.wire.counters import MEANINGS, RX_DROPS
 CALLS = 16
 
 
+#: The reasons for which a port itself drops what it receives: what the kernel drops is told by the tap.
+OWN_DROPS = tuple(name for name in RX_DROPS if name != "rx_missed")
+
+
 def reasons(stats: PortStats) -> Iterator[str]:
-    """Why received frames were dropped, a line for each reason."""
-    for name in RX_DROPS:
+    """Why the port dropped frames that it received, a line for each reason."""
+    for name in OWN_DROPS:
         if stats.counters[name]:
             yield f"{stats.counters[name]:,} {MEANINGS[name]} ({name})"
 
@@ -229,12 +233,13 @@ def _object(dump: Dump, sink: Lines | Files) -> dict[str, Any]:
 
 def _sentence(dump: Dump, sink: Lines | Files) -> str:
     seconds = dump.seconds or 1.0
+    counters = dump.port.stats.counters
     parts = [
         f"{sink.records:,} frames captured",
         quantity(sink.octets, "B"),
         quantity(sink.records / seconds, "frames/s"),
         f"{dump.tap.dropped:,} dropped by the kernel",
-        f"{dump.port.stats.rx_dropped:,} by the port",
+        f"{sum(counters[name] for name in OWN_DROPS):,} by the port",
     ]
     if isinstance(sink, Files) and sink.recorder.files > 1:
         parts.insert(1, f"{sink.recorder.files} files")
