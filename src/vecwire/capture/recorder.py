@@ -197,6 +197,7 @@ class Recorder:
         """
         first = 0
         taken = 0
+        self._begin_in_time()
         while first < len(batch) and (most is None or taken < most):
             index = self._pack(batch, first, now, None if most is None else most - taken)
             taken += self._packer.records
@@ -207,7 +208,8 @@ class Recorder:
                     self._next_file()
                 else:
                     # Longer than a file may be: it gets one of its own.
-                    index = self._pack(batch, first, now, most, alone=True)
+                    left = None if most is None else most - taken
+                    index = self._pack(batch, first, now, left, alone=True)
                     taken += self._packer.records
             first = index
         if self._at >= ENOUGH or (self._at and time.monotonic() - self._since > SOON):
@@ -262,6 +264,10 @@ class Recorder:
         """
         self._check()
         self._hand_over()
+        self._begin_in_time()
+
+    def _begin_in_time(self) -> None:
+        """Begins a new file where the one that is written to is as old as it may be, and holds a frame."""
         seconds = self._rotation.seconds
         if seconds is not None and self._records_in_file and time.monotonic() - self._begun >= seconds:
             self._next_file()

@@ -86,6 +86,17 @@ def test_a_new_file_is_begun_in_time(tmp_path: Path) -> None:
     recorder.close()
 
 
+def test_a_new_file_is_begun_in_time_while_frames_keep_coming(tmp_path: Path) -> None:
+    """Nobody needs to find time for ``flush``: a batch that comes when it is time goes to the next file."""
+    recorder = Recorder(tmp_path / "x", rotation=Rotation(seconds=0.0))
+    for number in range(3):
+        recorder.take(batch_of(frame(number)), 0)
+    recorder.close()
+    assert [read(tmp_path / f"x-0000{number + 1}") for number in range(3)] == [
+        [frame(number)] for number in range(3)
+    ]
+
+
 def test_the_statistics_are_asked_for_each_file(tmp_path: Path) -> None:
     """Each file tells how many frames are in it."""
     told: list[int] = []
@@ -113,6 +124,18 @@ def test_no_more_records_than_wanted(tmp_path: Path) -> None:
     whole = segments(octets, vnet)
     assert whole is not None
     assert read(tmp_path / "x") == [frame(1), frame(2), *whole[:3]]
+
+
+def test_no_more_records_than_wanted_where_no_frame_fits_a_file(tmp_path: Path) -> None:
+    """The count is kept where a super-frame gets a file of its own, behind a frame that had one."""
+    octets, vnet, _ = super_frame(5 * 1000, size=1000)
+    batch = Batch(2)
+    batch.append(frame(1))
+    batch.append(octets, vnet)
+    recorder = Recorder(tmp_path / "x", segment=True, rotation=Rotation(size=30))
+    assert recorder.take(batch, 0, 3) == 3
+    recorder.close()
+    assert recorder.records == 3
 
 
 @pytest.mark.parametrize("segment", [False, True])
