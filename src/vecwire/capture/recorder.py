@@ -17,12 +17,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vecwire.capture.files import SNAPLEN, Form, Interface, Statistics, footer, header
+from vecwire.capture.files import LEAST_FOOTER, SNAPLEN, Form, Interface, Statistics, footer, header
 from vecwire.errors import PortError
 from vecwire.host import start
 from vecwire.path.batch import Batch
 from vecwire.path.tape import LARGEST_FRAME, Packer
 
+#: Octets of a file at its end that the reasons of drops may have, and the share of a file that is theirs at
+#: the most.
+REMARKS = 1024
+REMARKS_SHARE = 16
 #: Octets after which a buffer is handed over, and seconds.
 ENOUGH = 1 << 20
 SOON = 0.1
@@ -35,7 +39,8 @@ class Rotation:
     """When a new file is begun, and how many are kept.
 
     Attributes:
-        size: octets that a file may have; None has no bound. One frame is always written.
+        size: octets that a file may have, with all that is not frames; None has no bound. One frame is
+            always written.
         seconds: for how long a file is written to; None is for ever.
         keep: how many of the files are kept, the oldest go; None keeps all.
     """
@@ -131,7 +136,8 @@ class Recorder:
         segment: whether super-frames are written as the segments that they stand for.
         rotation: when a new file is begun.
         interface: what the files say of the port.
-        statistics: asked, when a file ends, for what it says then; gets when it was begun, and its frames.
+        statistics: asked, when a file ends, for what it says then; gets when the first file was begun, in
+            nanoseconds since 1970, and the records so far, those of earlier files with them.
 
     Raises:
         PortError: if the file cannot be written.
@@ -153,6 +159,8 @@ class Recorder:
         self._header = header(form, snaplen=snaplen, interface=interface)
         self._statistics = statistics
         self._rotation = rotation or Rotation()
+        self._reserved = self._needed_at_the_end()
+        self._started_at = time.time_ns()
         self._packer = Packer(form.number, snaplen=snaplen, segment=segment)
         self._disk = _Disk(form)
         self._made = 0
@@ -228,7 +236,7 @@ class Recorder:
             self._at,
             first=first,
             last=first + 1 if alone else None,
-            room=None if limit is None or alone else limit - self._size,
+            room=None if limit is None or alone else limit - self._reserved - self._size,
             most=0xFFFFFFFF if most is None else most,
             now=now,
         )
@@ -296,7 +304,6 @@ class Recorder:
         self._size = len(self._header)
         self._records_in_file = 0
         self._begun = time.monotonic()
-        self._begun_at = time.time_ns()
         if self._path == STANDARD_OUTPUT:
             self._disk.orders.put(("file", 1, 0))
         else:
@@ -309,11 +316,19 @@ class Recorder:
             self._disk.orders.put(("file", fd, 1))
         self._disk.orders.put(("header", self._header, len(self._header)))
 
+    def _needed_at_the_end(self) -> int:
+        """The octets of a file that are kept free for what stands behind its last frame."""
+        if self._statistics is None or self._rotation.size is None or self._form is Form.PCAP:
+            return 0
+        return LEAST_FOOTER + min(REMARKS, self._rotation.size // REMARKS_SHARE)
+
     def _finish(self) -> None:
         """Ends the file."""
         self._hand_over()
         if self._statistics is not None:
-            end = footer(self._form, self._statistics(self._begun_at, self._records_in_file))
+            limit = self._rotation.size
+            room = None if limit is None else limit - self._size
+            end = footer(self._form, self._statistics(self._started_at, self.records), room=room)
             self._disk.orders.put(("footer", end, len(end)))
 
     def _next_file(self) -> None:

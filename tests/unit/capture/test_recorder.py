@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import re
 import resource
 import signal
 from typing import TYPE_CHECKING
@@ -98,18 +100,43 @@ def test_a_new_file_is_begun_in_time_while_frames_keep_coming(tmp_path: Path) ->
 
 
 def test_the_statistics_are_asked_for_each_file(tmp_path: Path) -> None:
-    """Each file tells how many frames are in it."""
-    told: list[int] = []
+    """Each file tells of the capture up to its own end: since when, and how many frames."""
+    told: list[tuple[int, int]] = []
 
     def statistics(begun: int, records: int) -> Statistics:
-        told.append(records)
+        told.append((begun, records))
         return Statistics(begun, begun, records, 0, records)
 
     recorder = Recorder(tmp_path / "x", rotation=Rotation(size=400), statistics=statistics)
     recorder.take(batch_of(*[frame(number) for number in range(5)]), 0)
     recorder.close()
     assert len(told) == recorder.files
-    assert sum(told) == 5
+    held = [len(read(path)) for path in sorted(tmp_path.iterdir())]
+    assert [records for _, records in told] == list(itertools.accumulate(held))
+    assert len({begun for begun, _ in told}) == 1
+    assert told[-1][1] == 5
+
+
+@pytest.mark.parametrize("size", [450, 3000, 20_000])
+def test_a_file_is_no_longer_than_it_may_be_with_all_that_it_says(tmp_path: Path, size: int) -> None:
+    """There is room for what stands at the end, of which the reasons are as many lines as fit."""
+    reasons = [f"{number} frames for the reason {number}" for number in range(200)]
+    recorder = Recorder(
+        tmp_path / "x",
+        rotation=Rotation(size=size),
+        statistics=lambda begun, records: Statistics(begun, begun, records, 0, records, "\n".join(reasons)),
+    )
+    for _ in range(20):
+        recorder.take(batch_of(*[frame(number, 90 + number) for number in range(50)]), 0)
+    recorder.close()
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == recorder.files > 2
+    assert sum(len(read(path)) for path in files) == 1000
+    for path in files:
+        assert path.stat().st_size <= size
+        found = re.findall(rb"\d+ frames for the reason \d+", path.read_bytes())
+        assert found == [reason.encode() for reason in reasons[: len(found)]]
+        assert bool(found) == (size > 450)
 
 
 def test_no_more_records_than_wanted(tmp_path: Path) -> None:
