@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import itertools
+import os
 import re
 import resource
 import signal
@@ -214,6 +217,83 @@ def test_a_file_that_cannot_grow_ends_with_a_whole_frame(
     found = read(path)
     assert found == frames[: len(found)]
     assert little_room - 2000 < path.stat().st_size <= little_room
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A pipe with a name, and the end that reads, which nobody reads from."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
+    with contextlib.suppress(OSError):
+        os.close(reader)
+
+
+LONG = [frame(number, 1500) for number in range(100)]
+
+
+def test_a_pipe_that_nobody_reads_is_waited_for_with_patience(pipe: tuple[Path, int]) -> None:
+    """Once patience is over, no frame more is taken, and the error says how many are not written."""
+    asked: list[bool] = []
+    recorder = Recorder(pipe[0], patient=lambda _: not asked.append(True) and len(asked) < 3)
+
+    def fill() -> None:
+        for _ in range(100):
+            recorder.take(batch_of(*LONG), 0)
+            recorder.flush()
+
+    with pytest.raises(PortError, match="takes nothing more") as caught:
+        fill()
+    assert len(asked) == 3
+    # Fewer than all: some are in the pipe.
+    assert 0 < recorder.unwritten <= recorder.records < 100 * len(LONG)
+    assert f": {recorder.unwritten:,} frames are not written" in str(caught.value)
+    recorder.close()
+
+
+def test_closing_waits_with_patience(pipe: tuple[Path, int]) -> None:
+    """What the pipe has no room for at the end is waited for no longer than that."""
+    recorder = Recorder(pipe[0], patient=lambda _: False)
+    recorder.take(batch_of(*LONG), 0)
+    with pytest.raises(PortError, match=r"pipe takes nothing more: 100 frames are not written"):
+        recorder.close()
+    recorder.close()
+    assert recorder.unwritten == 100
+
+
+def test_closing_waits_for_a_slow_reader(pipe: tuple[Path, int]) -> None:
+    """While there is patience all that was taken gets to the reader, who takes its time."""
+    found: list[bytes] = []
+    taken_then: list[int] = []
+
+    def read_some(taken: int) -> bool:
+        taken_then.append(taken)
+        with contextlib.suppress(BlockingIOError):
+            found.append(os.read(pipe[1], 50_000))
+        return True
+
+    recorder = Recorder(pipe[0], form=Form.PCAP, patient=read_some)
+    for _ in range(3):
+        recorder.take(batch_of(*LONG), 0)
+    recorder.close()
+    assert recorder.unwritten == 0
+    found.append(os.read(pipe[1], 1 << 20))
+    octets = io.BytesIO(b"".join(found))
+    # That the reader reads is seen in between.
+    assert len(set(taken_then)) > 2
+    assert [record.frame for record in CaptureReader(octets)] == LONG * 3
+
+
+def test_what_a_full_disk_did_not_take_is_counted(tmp_path: Path, little_room: int) -> None:
+    """Of the frames that were taken those that are not in the file are known by their number."""
+    path = tmp_path / "x.pcap"
+    recorder = Recorder(path, form=Form.PCAP)
+    recorder.take(batch_of(*LONG), 0)
+    with pytest.raises(PortError, match="cannot be written further"):
+        recorder.close()
+    assert path.stat().st_size <= little_room
+    assert recorder.unwritten == len(LONG) - len(read(path)) > 0
 
 
 def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
