@@ -58,6 +58,11 @@ class Capture:
         self.channel = Channel()
         self.channel.attach(self._writer.fileno(), self._writer.fileno(), seqpacket=True)
 
+    def counts(self) -> tuple[int, int]:
+        """Frames that were given to the reader, read or not, and those that there was no room for."""
+        counters = self.channel.counters()
+        return counters["tx_frames"], counters["tx_full"]
+
     def take_reader(self) -> int:
         """The reader's descriptor: the caller's from here on."""
         return self._reader.release()

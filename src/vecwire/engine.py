@@ -339,6 +339,19 @@ class Engine:
 
         self.do(end)
 
+    def counting(self, port: TransportPort, *, purpose: int = FOR_CAPTURE) -> Callable[[], tuple[int, int]]:
+        """What tells how many frames a port's capture has given to its reader, and how many came too fast.
+
+        It may be asked from any thread, and when the capture has ended, too.
+
+        Raises:
+            PortError: if there is no capture for that purpose.
+        """
+        for capture in list(self._captures.values()):
+            if (capture.port, capture.purpose) == (port, purpose):
+                return capture.counts
+        raise PortError(f"the port {port.spec} is not captured", remedy="begin that first")
+
     def _end_captures(self, which: Callable[[TransportPort], bool]) -> None:
         for sink, capture in list(self._captures.items()):
             if which(capture.port):
@@ -347,12 +360,8 @@ class Engine:
     def _drop_capture(self, sink: int) -> None:
         capture = self._captures.pop(sink)
         self._worker.unseat(sink)
-        counters = capture.channel.counters()
         logger.info(
-            "%s: captured %d frames; %d came too fast for the reader",
-            capture.port.spec,
-            counters["tx_frames"],
-            counters["tx_full"],
+            "%s: captured %d frames; %d came too fast for the reader", capture.port.spec, *capture.counts()
         )
         capture.close()
 

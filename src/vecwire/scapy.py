@@ -28,6 +28,7 @@ from vecwire.path.batch import LONGEST_FRAME, Batch
 from vecwire.port import Port
 from vecwire.spec import Spec, parse
 from vecwire.transports import open_port
+from vecwire.transports._delayed import drain
 from vecwire.wire.vnet import complete
 
 try:
@@ -140,10 +141,15 @@ class Socket(SuperSocket):
         return self.port.fileno()
 
     def close(self) -> None:
-        """Closes the port; again and again does no harm."""
+        """Closes the port, once what it delays has left; again and again does no harm."""
         if not self.closed:
             self.closed = True
-            self.port.close()
+            try:
+                # scapy's functions close what they opened right after the last packet.
+                if not self.port.closed:
+                    drain(self.port)
+            finally:
+                self.port.close()
 
     @staticmethod
     def select(sockets: list[Any], remain: float | None = None) -> list[Any]:

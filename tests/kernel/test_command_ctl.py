@@ -177,6 +177,9 @@ def test_a_capture_has_the_frames_of_both_ways(site: Site, tmp_path: Path) -> No
         assert site.one.ping("10.0.0.2", count=3).lost == 0
         # Each ping is 98 octets, with 16 in front of it.
         wait_until(lambda: file.stat().st_size >= 24 + 6 * (98 + 16), timeout=30, what="it is written")
+        with Client(site.control) as client:
+            had = client.captured("left")
+            assert (had.port, had.frames >= 6, had.missed) == ("left", True, 0)
         capture.process.send_signal(signal.SIGINT)
         assert capture.wait() == 0
     pings = [packet for packet in rdpcap(str(file)) if packet.haslayer(ICMP)]

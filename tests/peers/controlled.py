@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from vecwire.errors import ConfigError, Fault, PortError
 from vecwire.service.control import Control
-from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
+from vecwire.service.state import CableState, CaptureState, PortState, ServiceState, StationState, SwitchState
 from vecwire.spec.text import nearest
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class Fake:
         self.reloading: Callable[[], None] = lambda: None
         #: The service's ends of captures.
         self.captures: list[socket.socket] = []
+        #: What is told of them: frames for the reader, and frames that came too fast.
+        self.counted = (0, 0)
         self.stopped = threading.Event()
 
     def status(self) -> ServiceState:
@@ -168,6 +170,11 @@ class Fake:
         """Gives one end of a pair, and keeps the other."""
         self._port(port)
         return self._pair()
+
+    def captured(self, port: str) -> CaptureState:
+        """What ``counted`` says."""
+        self._port(port)
+        return CaptureState(port, *self.counted)
 
     def _pair(self) -> int:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

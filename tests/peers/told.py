@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
+from vecwire.service.state import CableState, CaptureState, PortState, ServiceState, StationState, SwitchState
 from vecwire.wire.counters import NAMES
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class Told:
         raise NotImplementedError(name, options)
 
     def capture(self, port: str) -> int:
+        """Refused."""
+        raise NotImplementedError(port)
+
+    def captured(self, port: str) -> CaptureState:
         """Refused."""
         raise NotImplementedError(port)
 

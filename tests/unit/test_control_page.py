@@ -57,6 +57,7 @@ class Busy(Fake):
 def fake() -> Iterator[Fake]:
     """The service that the page speaks of."""
     made = Busy()
+    made.counted = (100, 0)
     yield made
     made.close()
 

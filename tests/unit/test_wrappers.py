@@ -12,7 +12,7 @@ import pytest
 from peers.frames import frame, super_frame
 from peers.net import wait_until
 from vecwire import Batch, Impairment, Port, Vnet
-from vecwire.capture import CaptureReader, Recorder
+from vecwire.capture import CaptureReader, Recorder, Rotation
 from vecwire.testing import pair
 from vecwire.wire.segment import segments
 from vecwire.wrappers import Captured, Impaired, Mirrored, Traced, Wrapper
@@ -106,6 +106,16 @@ def test_what_passes_is_captured(ends: tuple[Port, Port], tmp_path: Path) -> Non
     assert found[69] == octets[:50] + found[69][50:52] + octets[52:]
     assert found[69] != octets
     assert found[70:] == segments(octets, vnet)
+
+
+def test_files_of_a_capture_follow_each_other_in_time(ends: tuple[Port, Port], tmp_path: Path) -> None:
+    """A rotation by time is kept by what passes alone."""
+    recorder = Recorder(tmp_path / "x", rotation=Rotation(seconds=0.0))
+    port = Captured(ends[0], recorder)
+    for octets in FRAMES[:3]:
+        assert port.send(filled([octets])) == 1
+    recorder.close()
+    assert recorder.files == 3
 
 
 def test_what_passes_is_mirrored(ends: tuple[Port, Port]) -> None:

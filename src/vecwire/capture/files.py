@@ -68,13 +68,16 @@ class Interface:
 class Statistics:
     """What a file says at its end; pcap has no place for it.
 
+    All of it counts from the beginning of the capture, of which the file may be one of several
+    (draft-ietf-opsawg-pcapng, section 4.6).
+
     Attributes:
         start: when the capture began, in nanoseconds since 1970.
-        end: when it ended.
+        end: when the file ended.
         received: frames that the port received.
         kernel_dropped: frames that the kernel dropped because nobody took them in time.
         written: frames that were written.
-        comment: more, such as why frames were dropped.
+        comment: more, such as why frames were dropped, in lines.
     """
 
     start: int
@@ -150,12 +153,27 @@ def _host() -> bytes:
     return f"{platform.system()} {platform.release()}".encode()
 
 
-def footer(form: Form, statistics: Statistics) -> bytes:
-    """What stands behind the last frame of a file."""
+def footer(form: Form, statistics: Statistics, *, room: int | None = None) -> bytes:
+    """What stands behind the last frame of a file.
+
+    Args:
+        form: the form of the file.
+        statistics: what it says.
+        room: octets that it may have: the last lines of the comment go, where it would be longer.
+    """
     if form is Form.PCAP:
         return b""
+    lines = statistics.comment.split("\n")
+    while True:
+        made = _footer(statistics, "\n".join(lines))
+        if room is None or len(made) <= room or not lines:
+            return made
+        lines.pop()
+
+
+def _footer(statistics: Statistics, comment: str) -> bytes:
     octets = struct.pack("=III", 0, *_time(statistics.end)) + _options(
-        (_COMMENT, statistics.comment.encode(errors="replace")),
+        (_COMMENT, comment.encode(errors="replace")),
         (_START, struct.pack("=II", *_time(statistics.start))),
         (_FINISH, struct.pack("=II", *_time(statistics.end))),
         (_RECEIVED, struct.pack("=Q", statistics.received)),
@@ -179,6 +197,10 @@ def _options(*options: tuple[int, bytes]) -> bytes:
     given = [(code, value[:_LONGEST_OPTION]) for code, value in options if value]
     parts = [struct.pack("=HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in given]
     return b"".join([*parts, struct.pack("=HH", _END, 0)])
+
+
+#: The octets of what stands behind the last frame, without a comment.
+LEAST_FOOTER = len(_footer(Statistics(0, 0, 0, 0, 0), ""))
 
 
 class CaptureWriter:

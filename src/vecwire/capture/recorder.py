@@ -3,30 +3,37 @@
 Theory of operation: who receives packs records into a buffer (``vecwire.path.tape.Packer``) and hands it over
 when it is full enough, or old enough; the thread writes it. There is a bounded number of buffers. While
 none is free, receiving waits, and what the kernel then cannot keep it drops and counts. Which file a record
-goes to is decided where it is packed. Where the disk is full the file is cut behind its last whole record.
+goes to is decided where it is packed. Where the disk is full the file is cut behind its last whole record. A
+pipe that nobody reads is waited for as long as ``patient`` says.
 """
 
 import errno
 import os
 import queue
-import struct
-import threading
+import re
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vecwire.capture.files import SNAPLEN, Form, Interface, Statistics, footer, header
+from vecwire.capture._disk import Disk
+from vecwire.capture.files import LEAST_FOOTER, SNAPLEN, Form, Interface, Statistics, footer, header
 from vecwire.errors import PortError
 from vecwire.host import start
 from vecwire.path.batch import Batch
 from vecwire.path.tape import LARGEST_FRAME, Packer
 
+#: Octets of a file at its end that the reasons of drops may have, and the share of a file that is theirs at
+#: the most.
+REMARKS = 1024
+REMARKS_SHARE = 16
 #: Octets after which a buffer is handed over, and seconds.
 ENOUGH = 1 << 20
 SOON = 0.1
 BUFFERS = 32
+#: Seconds between two looks whether what takes the octets is waited for any longer.
+LOOK = 0.05
 STANDARD_OUTPUT = Path("-")
 
 
@@ -35,7 +42,8 @@ class Rotation:
     """When a new file is begun, and how many are kept.
 
     Attributes:
-        size: octets that a file may have; None has no bound. One frame is always written.
+        size: octets that a file may have, with all that is not frames; None has no bound. One frame is
+            always written.
         seconds: for how long a file is written to; None is for ever.
         keep: how many of the files are kept, the oldest go; None keeps all.
     """
@@ -50,77 +58,6 @@ class Rotation:
         return self.size is not None or self.seconds is not None
 
 
-class _Disk(threading.Thread):
-    """Writes what it is told to, in order, to the file that it was told last."""
-
-    def __init__(self, form: Form) -> None:
-        super().__init__(name="vecwire-disk", daemon=True)
-        self._form = form
-        self.orders: queue.SimpleQueue[tuple[str, bytearray | bytes | int, int]] = queue.SimpleQueue()
-        self.free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-        self.error: OSError | None = None
-        self.written = 0
-        self._fd = -1
-        self._owned = False
-
-    def run(self) -> None:
-        """Takes orders until the last."""
-        while True:
-            order, what, length = self.orders.get()
-            if order == "end":
-                break
-            if order == "file" and isinstance(what, int):
-                self._close()
-                self._fd, self._owned = what, bool(length)
-            elif isinstance(what, bytearray | bytes):
-                if self.error is None:
-                    self._write(memoryview(what)[:length], records=order == "records")
-                if isinstance(what, bytearray):
-                    self.free.put(what)
-        self._close()
-
-    def _close(self) -> None:
-        if self._owned:
-            self._owned = False
-            try:
-                os.close(self._fd)
-            except OSError as error:  # what a network file system has kept back until now
-                self.error = self.error or error
-
-    def _write(self, octets: memoryview, *, records: bool) -> None:
-        done = 0
-        try:
-            while done < len(octets):
-                done += os.write(self._fd, octets[done:])
-        except OSError as error:
-            self.error = error
-            keep = whole_records(self._form, octets, done) if records else 0
-            if self._owned:
-                self._cut(done - keep)
-            done = keep
-        self.written += done
-
-    def _cut(self, octets: int) -> None:
-        """Takes the last octets of the file away again, so that it ends with a whole record."""
-        try:
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - octets)
-        except OSError:
-            return  # a device or a pipe: there is nothing that could be cut
-
-
-def whole_records(form: Form, octets: memoryview, written: int) -> int:
-    """How many of the octets that were written are those of whole records."""
-    at = 0
-    while at + 16 <= written:
-        place = at + (4 if form is Form.PCAPNG else 8)
-        (length,) = struct.unpack_from("=I", octets, place)
-        size = length if form is Form.PCAPNG else length + 16
-        if at + size > written:
-            break
-        at += size
-    return at
-
-
 class Recorder:
     """Writes what a port receives to a file, or to several one after the other.
 
@@ -130,8 +67,12 @@ class Recorder:
         snaplen: octets kept of a frame.
         segment: whether super-frames are written as the segments that they stand for.
         rotation: when a new file is begun.
+        continued: whether numbers go on after those of files that are there, which count among those kept.
         interface: what the files say of the port.
-        statistics: asked, when a file ends, for what it says then; gets when it was begun, and its frames.
+        patient: asked again and again, while a pipe or a disk is waited for, whether to wait any longer, with
+            the octets that it has taken so far: once it says no, nothing more is written.
+        statistics: asked, when a file ends, for what it says then; gets when the first file was begun, in
+            nanoseconds since 1970, and the records so far, those of earlier files with them.
 
     Raises:
         PortError: if the file cannot be written.
@@ -145,19 +86,25 @@ class Recorder:
         snaplen: int = SNAPLEN,
         segment: bool = False,
         rotation: Rotation | None = None,
+        continued: bool = False,
         interface: Interface | None = None,
+        patient: Callable[[int], bool] = lambda _: True,
         statistics: Callable[[int, int], Statistics] | None = None,
     ) -> None:
         self._path = path
         self._form = form
         self._header = header(form, snaplen=snaplen, interface=interface)
+        self._patient = patient
         self._statistics = statistics
         self._rotation = rotation or Rotation()
+        self._reserved = self._needed_at_the_end()
+        self._started_at = time.time_ns()
         self._packer = Packer(form.number, snaplen=snaplen, segment=segment)
-        self._disk = _Disk(form)
+        self._disk = Disk(form)
         self._made = 0
         self._buffer: bytearray | None = None
         self._at = 0
+        self._in_buffer = 0
         self._since = 0.0
         self._files: deque[Path] = deque()
         #: Records written or on their way, and the octets of the frames that they stand for.
@@ -165,12 +112,13 @@ class Recorder:
         self.octets = 0
         #: Files begun.
         self.files = 0
-        self._begin()
+        self._number = self._find_earlier() if continued else 0
         try:
+            self._begin()
             start(self._disk)
         except BaseException:
             # Nobody else is there to take the orders.
-            self._disk.orders.put(("end", b"", 0))
+            self._disk.orders.put(("end", b"", 0, 0))
             self._disk.run()
             raise
 
@@ -178,6 +126,11 @@ class Recorder:
     def written(self) -> int:
         """Octets that are in the files."""
         return self._disk.written
+
+    @property
+    def unwritten(self) -> int:
+        """Records that are not in the files: not yet, or never once it is closed or has failed."""
+        return self.records - self._disk.records
 
     @property
     def cut(self) -> int:
@@ -197,6 +150,7 @@ class Recorder:
         """
         first = 0
         taken = 0
+        self._begin_in_time()
         while first < len(batch) and (most is None or taken < most):
             index = self._pack(batch, first, now, None if most is None else most - taken)
             taken += self._packer.records
@@ -207,7 +161,8 @@ class Recorder:
                     self._next_file()
                 else:
                     # Longer than a file may be: it gets one of its own.
-                    index = self._pack(batch, first, now, most, alone=True)
+                    left = None if most is None else most - taken
+                    index = self._pack(batch, first, now, left, alone=True)
                     taken += self._packer.records
             first = index
         if self._at >= ENOUGH or (self._at and time.monotonic() - self._since > SOON):
@@ -217,7 +172,7 @@ class Recorder:
     def _pack(self, batch: Batch, first: int, now: int, most: int | None, *, alone: bool = False) -> int:
         if self._buffer is None:
             self._buffer = self._free_buffer()
-            self._at = 0
+            self._at = self._in_buffer = 0
             self._since = time.monotonic()
         limit = self._rotation.size
         index, at = self._packer.pack(
@@ -226,12 +181,13 @@ class Recorder:
             self._at,
             first=first,
             last=first + 1 if alone else None,
-            room=None if limit is None or alone else limit - self._size,
+            room=None if limit is None or alone else limit - self._reserved - self._size,
             most=0xFFFFFFFF if most is None else most,
             now=now,
         )
         self._size += at - self._at
         self._at = at
+        self._in_buffer += self._packer.records
         self._records_in_file += self._packer.records
         self.records += self._packer.records
         self.octets += self._packer.octets
@@ -246,11 +202,24 @@ class Recorder:
                 self._made += 1
                 return bytearray(LARGEST_FRAME)
         # The thread gives every buffer back, whatever becomes of the disk.
-        return self._disk.free.get()
+        while True:
+            try:
+                return self._disk.free.get(timeout=LOOK)
+            except queue.Empty:
+                if not self._patient(self._disk.taken):
+                    raise self._given_up() from None
+
+    def _given_up(self) -> PortError:
+        self._disk.given_up = True
+        self._disk.orders.put(("end", b"", 0, 0))
+        return PortError(
+            f"{self._where()} takes nothing more: {self.unwritten:,} frames are not written",
+            remedy="see that it is read, or write to a file",
+        )
 
     def _hand_over(self) -> None:
         if self._buffer is not None and self._at:
-            self._disk.orders.put(("records", self._buffer, self._at))
+            self._disk.orders.put(("records", self._buffer, self._at, self._in_buffer))
             self._buffer = None
             self._at = 0
 
@@ -262,6 +231,10 @@ class Recorder:
         """
         self._check()
         self._hand_over()
+        self._begin_in_time()
+
+    def _begin_in_time(self) -> None:
+        """Begins a new file where the one that is written to is as old as it may be, and holds a frame."""
         seconds = self._rotation.seconds
         if seconds is not None and self._records_in_file and time.monotonic() - self._begun >= seconds:
             self._next_file()
@@ -274,45 +247,77 @@ class Recorder:
         if isinstance(error, BrokenPipeError) and self._path == STANDARD_OUTPUT:
             return error
         remedy = "see that there is room, or keep fewer files: --keep" if error.errno == errno.ENOSPC else ""
-        where = "standard output" if self._path == STANDARD_OUTPUT else self._name(self.files)
         return PortError(
-            f"{where} cannot be written further; it ends with a whole frame", errno=error.errno, remedy=remedy
+            f"{self._where()} cannot be written further; it ends with a whole frame",
+            errno=error.errno,
+            remedy=remedy,
         )
 
-    def _name(self, number: int) -> Path:
+    def _where(self) -> str:
+        return "standard output" if self._path == STANDARD_OUTPUT else str(self._name())
+
+    def _name(self) -> Path:
         if not self._rotation.numbered:
             return self._path
-        return self._path.with_name(f"{self._path.stem}-{number:05d}{self._path.suffix}")
+        return self._path.with_name(f"{self._path.stem}-{self._number:05d}{self._path.suffix}")
+
+    def _find_earlier(self) -> int:
+        """Takes the files that are there as its own, but for a last one without frames; that one's number."""
+        name = re.compile(rf"{re.escape(self._path.stem)}-([0-9]{{5,}}){re.escape(self._path.suffix)}")
+        empty = len(self._header) + (LEAST_FOOTER if self._form is Form.PCAPNG else 0)
+        try:
+            there = [(name.fullmatch(each.name), each) for each in self._path.parent.iterdir()]
+            found = sorted((int(match[1]), each.stat().st_size, each) for match, each in there if match)
+        except OSError:
+            return 0  # what is wrong with the folder is told where a file is made
+        last = found[-1][0] if found else 0
+        # Whoever begins again and again is not to lose what there is for files without anything in them.
+        if found and found[-1][1] <= empty:
+            found.pop()
+            last -= 1
+        self._files.extend(each for _, _, each in found)
+        return last
 
     def _begin(self) -> None:
-        """Begins a file."""
+        """Begins a file, and removes those that are one too many."""
         self.files += 1
+        self._number += 1
         self._size = len(self._header)
         self._records_in_file = 0
         self._begun = time.monotonic()
-        self._begun_at = time.time_ns()
         if self._path == STANDARD_OUTPUT:
-            self._disk.orders.put(("file", 1, 0))
+            self._disk.orders.put(("file", 1, 0, 0))
         else:
-            path = self._name(self.files)
+            path = self._name()
             try:
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             except OSError as error:
                 raise PortError(f"the capture cannot be written to {path}", errno=error.errno) from error
             self._files.append(path)
-            self._disk.orders.put(("file", fd, 1))
-        self._disk.orders.put(("header", self._header, len(self._header)))
+            self._disk.orders.put(("file", fd, 1, 0))
+        self._disk.orders.put(("header", self._header, len(self._header), 0))
+        self._remove_oldest()
+
+    def _needed_at_the_end(self) -> int:
+        """The octets of a file that are kept free for what stands behind its last frame."""
+        if self._statistics is None or self._rotation.size is None or self._form is Form.PCAP:
+            return 0
+        return LEAST_FOOTER + min(REMARKS, self._rotation.size // REMARKS_SHARE)
 
     def _finish(self) -> None:
         """Ends the file."""
         self._hand_over()
         if self._statistics is not None:
-            end = footer(self._form, self._statistics(self._begun_at, self._records_in_file))
-            self._disk.orders.put(("footer", end, len(end)))
+            limit = self._rotation.size
+            room = None if limit is None else limit - self._size
+            end = footer(self._form, self._statistics(self._started_at, self.records), room=room)
+            self._disk.orders.put(("footer", end, len(end), 0))
 
     def _next_file(self) -> None:
         self._finish()
         self._begin()
+
+    def _remove_oldest(self) -> None:
         keep = self._rotation.keep
         while keep is not None and len(self._files) > keep:
             # Its writer is done with it, or still has it open: the name goes in either case.
@@ -328,10 +333,16 @@ class Recorder:
         """Writes what is left and ends the file; again and again does no harm.
 
         Raises:
-            PortError: if a file could not be written.
+            PortError: if a file could not be written, or is not waited for any longer.
         """
-        if self._disk.is_alive():
-            self._finish()
-            self._disk.orders.put(("end", b"", 0))
-            self._disk.join()
-            self._check()
+        if self._disk.given_up or not self._disk.is_alive():
+            return
+        self._finish()
+        self._disk.orders.put(("end", b"", 0, 0))
+        while True:
+            self._disk.join(LOOK)
+            if not self._disk.is_alive():
+                break
+            if not self._patient(self._disk.taken):
+                raise self._given_up()
+        self._check()

@@ -46,6 +46,7 @@ class Tap:
         self._dropped = 0
         self._memory: mmap.mmap | None = None
         self._socket: socket.socket | None = None
+        self._identity: tuple[int, int] | None = None
         #: The ring, where there is one.
         self.ring: Ring | None = None
         #: Whether what this host sends is received.
@@ -59,6 +60,7 @@ class Tap:
             PortError: if there are no descriptors left.
         """
         self.close()
+        self._identity = _identity(fd)
         if fd < 0:
             return  # no peer yet: its frames come by system calls
         try:
@@ -82,6 +84,22 @@ class Tap:
             if self._wants_ring:
                 with contextlib.suppress(OSError):  # without it frames come by system calls
                     self._make_ring(self._socket)
+
+    def follow(self, fd: int) -> None:
+        """Does it all again where the port receives from another descriptor than before.
+
+        A number may be the same, and the socket another. The ring must not be in use elsewhere.
+
+        Raises:
+            PortError: if there are no descriptors left.
+        """
+        if fd >= 0 and _identity(fd) != self._identity:
+            self.attach(fd)
+
+    @property
+    def listens(self) -> bool:
+        """Whether it is a socket that is received from, whose frames have the times of the kernel."""
+        return self._socket is not None
 
     @staticmethod
     def _enlarge(made: socket.socket) -> None:
@@ -151,3 +169,12 @@ class Tap:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    """What a descriptor leads to, which is no other's while it is open; None where it is none."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

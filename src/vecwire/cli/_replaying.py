@@ -21,6 +21,7 @@ from vecwire.path.pace import Pacer
 from vecwire.path.tape import cut_long
 from vecwire.traffic.plan import Rate
 from vecwire.transports import TransportPort
+from vecwire.transports._delayed import LONGEST_SECONDS, drain, due, rest
 from vecwire.transports._link import link_mtu
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Replay:
         self.left_out = 0
         #: Frames that are longer than the link takes, and that nobody can cut.
         self.too_long = 0
+        self._asked = False
         self._offset = 0
         self._size = 0
         self._started = 0.0
@@ -108,7 +110,8 @@ class Replay:
         Raises:
             PortError: The file cannot be read further; what came before has been sent.
         """
-        batch = Batch(DEPTH)
+        # Between two frames of a batch nobody would have a port send what it delays.
+        batch = Batch(1 if port.impairment and not self.timing.flat_out else DEPTH)
         self._started = time.monotonic()
         end = None if duration is None else self._started + duration
         mtu = link_mtu(port)
@@ -124,8 +127,19 @@ class Replay:
                     self.loop += 1
                     self._offset = 0
         finally:
-            port.wait(0 if signals.wait(0) else LAST_SECONDS, write=True)
+            drain(port, lambda: self._goes_on(signals, show))
+            port.wait(0 if self._asked_to_end(signals) else LAST_SECONDS, write=True)
             self._ended = time.monotonic()
+
+    def _goes_on(self, signals: Signals, show: "Show") -> bool:
+        """Tells how far it is; whether what is late is to be waited for any longer."""
+        show.progress()
+        return not self._asked_to_end(signals)
+
+    def _asked_to_end(self, signals: Signals) -> bool:
+        """Whether a signal has come, now or before."""
+        self._asked = self._asked or signals.wait(0)
+        return self._asked
 
     def _through(
         self,
@@ -143,12 +157,13 @@ class Replay:
             base = batch.timestamps[0] if base is None else base
             self.cut, self.left_out = reader.cut, reader.left_out
             self.too_long += cut_long(batch, mtu)
+            moment = self._moment(batch, base)
             self._schedule(batch, base)
             first = 0
             while first < len(batch):
-                first += self.pacer.send(port, batch, first)
+                first += self._send(port, batch, first, moment)
                 show.progress()
-                if signals.wait(0) or (end is not None and time.monotonic() >= end):
+                if self._asked_to_end(signals) or (end is not None and time.monotonic() >= end):
                     return False
             self._offset = reader.offset
         self.cut, self.left_out = reader.cut, reader.left_out
@@ -158,6 +173,21 @@ class Replay:
             # The next time through begins when this one has ended.
             self.pacer.start()
         return True
+
+    def _moment(self, batch: Batch, base: int) -> float:
+        """When the first frame of a batch, which is to be scheduled yet, is due (``time.monotonic``)."""
+        behind = batch.timestamps[0] - base if self.timing.rate is None else 0
+        return self.pacer.due_next + max(0, behind) / 1e9 / self.timing.speed
+
+    def _send(self, port: TransportPort, batch: Batch, first: int, moment: float) -> int:
+        """Sends what is due by now, after 50 ms at the most; how many frames of the batch are done with."""
+        if due(port) is not None:
+            # The pacer only sleeps.
+            now = time.monotonic()
+            rest(port, min(moment, now + LONGEST_SECONDS))
+            if moment > now + LONGEST_SECONDS:
+                return 0
+        return self.pacer.send(port, batch, first)
 
     def _schedule(self, batch: Batch, base: int) -> None:
         rate = self.timing.rate

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import logging
+import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from vecwire.capture import SNAPLEN, Form, Recorder, Rotation, form_of
 from vecwire.capture.files import Interface, Statistics
 from vecwire.capture.sockets import Tap
 from vecwire.cli._common import DurationOption, JsonOption, SpecArgument, StatsOption, VerboseOption
-from vecwire.cli._dumping import Dump, Files, Lines, Show, reasons
+from vecwire.cli._dumping import Dump, Files, Lines, Patience, Show, reasons
 from vecwire.cli._quantities import parse_octets
 from vecwire.cli._running import label_all, warn
 from vecwire.cli._signals import ENDING, Interrupted, Signals
@@ -38,9 +40,10 @@ kernel cuts or joins elsewhere, are written as they are, or with --segment as th
 for. A checksum that the kernel has left to the interface is completed.
 
 It ends on Ctrl-C, SIGTERM, after --duration, or after -c frames, and then tells on standard error how many
-frames were captured, and how many were dropped, by reason; pcapng files tell so too. Several files are
-written one after the other with --rotate-size and --rotate-time, numbered: trace-00001.pcapng. When the
-disk is full, the file ends with a whole frame, and the exit code is 1.
+frames were captured, and how many were dropped, by reason; pcapng files tell so too. What came before the
+end is taken yet, for two seconds at the most; a pipe that nobody reads is waited for as long, unless a
+second signal comes. Several files are written one after the other with --rotate-size and --rotate-time,
+numbered: trace-00001.pcapng. When the disk is full, the file ends with a whole frame, and the exit code is 1.
 
 With --json it prints one object a line: "ready", "stats" (every --stats seconds), "end", and without -w one
 for each frame.
@@ -132,7 +135,7 @@ def command(
         warn(port.info, json=json)
         with _listening(port, incoming=incoming, ring=write is not None) as tap, Wakeup(ENDING) as wakeup:
             show = Show(json=json, every=stats, writes=write is not None)
-            dump = Dump(port, tap, count=count)
+            dump, patience = Dump(port, tap, count=count), Patience(wakeup, duration)
             if write is None:
                 sink: Files | Lines = Lines(json=json, snaplen=snaplen)
             else:
@@ -144,6 +147,7 @@ def command(
                         segment=segment,
                         rotation=rotation,
                         interface=Interface(label_all([wanted])[0], str(wanted), wanted.filter or ""),
+                        patient=patience.with_a_pipe if _is_a_pipe(write) else patience.with_a_disk,
                         statistics=lambda begun, records: _statistics(dump, begun, records),
                     )
                 )
@@ -151,7 +155,15 @@ def command(
             with contextlib.ExitStack() as ending:
                 ending.callback(show.end, dump, sink)
                 ending.callback(sink.close)
-                dump.run(sink, wakeup, show, duration=duration, depth=DEPTH)
+                dump.run(sink, patience, show, depth=DEPTH)
+
+
+def _is_a_pipe(write: Path) -> bool:
+    """Whether somebody reads there who may not; what is no pipe and no socket takes all in its time."""
+    if str(write) != "-":
+        return write.is_fifo()
+    mode = os.fstat(sys.stdout.fileno()).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def with_filter(spec: Spec, expression: str) -> Spec:

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 from vecwire.client import _protocol
 from vecwire.client._blocking import receive
 from vecwire.client._protocol import Call, Conversation
-from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
+from vecwire.service.state import CableState, CaptureState, PortState, ServiceState, StationState, SwitchState
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class AsyncClient:
         Args:
             name: The port.
             options: Any of ``vlan``, ``tagged``, ``horizon``, ``flood_rate``, ``addresses``, ``mirror``,
-                ``trace``, and what impairs it, such as ``delay``, as text of a spec.
+                ``trace``, ``capture``, and what impairs it, such as ``delay``, as text of a spec.
         """
         await self._do(_protocol.set_port(name, options))
 
@@ -96,6 +96,10 @@ class AsyncClient:
         capture.
         """
         return await self._captured(_protocol.capture(port))
+
+    async def captured(self, port: str) -> CaptureState:
+        """Returns how many frames a port's capture has had, and how many came too fast for its reader."""
+        return await self._do(_protocol.captured(port))
 
     async def capture_drops(self, port: str | None = None, reasons: Sequence[str] = ()) -> socket.socket:
         """Returns a SEQPACKET socket that gives a record of each frame that is dropped, with the reason.

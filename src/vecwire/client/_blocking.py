@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 from vecwire.client import _protocol
 from vecwire.client._protocol import Call, Conversation
 from vecwire.errors import PortError
-from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
+from vecwire.service.state import CableState, CaptureState, PortState, ServiceState, StationState, SwitchState
 
 T = TypeVar("T")
 CHUNK = 1 << 16
@@ -91,7 +91,7 @@ class Client:
         Args:
             name: The port.
             options: Any of ``vlan``, ``tagged``, ``horizon``, ``flood_rate``, ``addresses``, ``mirror``,
-                ``trace``, and what impairs it, such as ``delay``, as text of a spec.
+                ``trace``, ``capture``, and what impairs it, such as ``delay``, as text of a spec.
         """
         self._do(_protocol.set_port(name, options))
 
@@ -102,6 +102,10 @@ class Client:
         """
         self._do(_protocol.capture(port))
         return socket.socket(fileno=self._conversation.descriptor())
+
+    def captured(self, port: str) -> CaptureState:
+        """Returns how many frames a port's capture has had, and how many came too fast for its reader."""
+        return self._do(_protocol.captured(port))
 
     def capture_drops(self, port: str | None = None, reasons: Sequence[str] = ()) -> socket.socket:
         """Returns a SEQPACKET socket that gives a record of each frame that is dropped, with the reason.

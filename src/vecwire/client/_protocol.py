@@ -11,7 +11,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from vecwire.errors import PortError
 from vecwire.service.jsonrpc import Code, Lines, RpcError, error_of, request
-from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
+from vecwire.service.state import CableState, CaptureState, PortState, ServiceState, StationState, SwitchState
 
 DEFAULT_PATH = "/run/vecwire/control.sock"
 #: The environment variable that names another path.
@@ -98,6 +98,11 @@ def set_port(name: str, options: Mapping[str, Any]) -> Call[None]:
 def capture(port: str) -> Call[int]:
     """Asks for a copy of a port's frames; the descriptor comes along."""
     return Call("capture", lambda result: int(result["descriptors"]), {"port": port})
+
+
+def captured(port: str) -> Call[CaptureState]:
+    """Asks what the capture of a port has had."""
+    return Call("captured", lambda result: _made(CaptureState, result), {"port": port})
 
 
 def capture_drops(port: str | None, reasons: Sequence[str]) -> Call[int]:

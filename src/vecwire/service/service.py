@@ -22,11 +22,11 @@ from vecwire.engine import Engine
 from vecwire.errors import PortError
 from vecwire.keeper import Keeper
 from vecwire.service import _drops, edit
-from vecwire.service._joining import FAILURES, Joining, Standing, as_named
+from vecwire.service._joining import FAILURES, Joining, Standing, as_named, unwatched
 from vecwire.service._watches import Watches
 from vecwire.service.config import Config, horizons, load
 from vecwire.service.plan import Plan, difference
-from vecwire.service.state import CableState, PortState, ServiceState, StationState, SwitchState
+from vecwire.service.state import CableState, CaptureState, PortState, ServiceState, StationState, SwitchState
 from vecwire.spec.text import nearest
 from vecwire.switch import Cable, Switch
 from vecwire.transports import TransportPort, open_port
@@ -91,7 +91,13 @@ class Service:
     # Its life.
 
     def start(self) -> None:
-        """Begins to move frames; returns once they flow."""
+        """Begins to move frames; returns once they flow.
+
+        A log or a file that the frames of a port cannot be written to keeps none of them from that.
+        """
+        with self._change:
+            for name in self._watches.start():
+                self._config = unwatched(self._config, name)
         for engine in self._engines:
             engine.start()
 
@@ -376,14 +382,25 @@ class Service:
             PortError: if there is no such port, it is in no cable or switch, or it is captured already.
         """
         with self._change:
-            chosen = self._port(port)
-            home = self._homes.get(self._config.joined(port) or "")
-            if home is None:
-                raise PortError(
-                    f"the port {port} is in no cable or switch: no frames move there",
-                    remedy="join it first",
-                )
-            return self._engines[home].capture(chosen)
+            return self._engine_of(port).capture(self._port(port))
+
+    def captured(self, port: str) -> CaptureState:
+        """How many frames the capture of a port has had, and how many came too fast for its reader.
+
+        Raises:
+            PortError: if there is no such port, it is in no cable or switch, or nobody captures it.
+        """
+        return CaptureState(port, *self._engine_of(port).counting(self._port(port))())
+
+    def _engine_of(self, port: str) -> Engine:
+        """The engine that moves a port's frames."""
+        self._port(port)
+        home = self._homes.get(self._config.joined(port) or "")
+        if home is None:
+            raise PortError(
+                f"the port {port} is in no cable or switch: no frames move there", remedy="join it first"
+            )
+        return self._engines[home]
 
     def capture_drops(self, port: str | None = None, reasons: Sequence[Any] = ()) -> int:
         """Copies frames that are dropped, with the reason; a SEQPACKET descriptor, one record a drop.

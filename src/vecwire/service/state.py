@@ -106,6 +106,21 @@ class StationState:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureState:
+    """The capture of a port at one moment.
+
+    Attributes:
+        port: the port's name.
+        frames: frames that were given to its reader so far, read or not.
+        missed: frames that came too fast for the reader.
+    """
+
+    port: str
+    frames: int
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceState:
     """The service as a whole at one moment.
 
@@ -137,8 +152,9 @@ class Controlled(Protocol):
     an option that is wrong raises a :class:`~vecwire.errors.ConfigError`, or the spec a
     :class:`~vecwire.errors.SpecError`.
 
-    The calls that only ask (``status``, ``port_states``, ``switch_states``, ``cable_states``, ``stations``)
-    return at once, from any thread. The others may take a while; no two of them run at the same time.
+    The calls that only ask (``status``, ``port_states``, ``switch_states``, ``cable_states``, ``stations``,
+    ``captured``) return at once, from any thread. The others may take a while; no two of them run at the same
+    time.
     """
 
     def status(self) -> ServiceState:
@@ -208,6 +224,10 @@ class Controlled(Protocol):
             A SEQPACKET descriptor that gives one record a frame. The caller owns it; closing it ends the
             capture.
         """
+        ...
+
+    def captured(self, port: str) -> CaptureState:
+        """Returns how many frames a port's capture has had, and how many came too fast for its reader."""
         ...
 
     def capture_drops(self, port: str | None = None, reasons: Sequence[Any] = ()) -> int:

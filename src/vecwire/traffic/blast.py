@@ -11,6 +11,7 @@ from vecwire.path.generate import Generator
 from vecwire.port import Port
 from vecwire.traffic.plan import Rate, Traffic
 from vecwire.transports import TransportPort
+from vecwire.transports._delayed import drain, rest
 
 #: Marks are sent so often, since they may be lost too, with so many seconds between.
 MARKS = 3
@@ -19,8 +20,8 @@ MARK_SECONDS = 0.02
 SLICE = 0.5
 #: Seconds that a port without room, or without a peer, is waited for at a time.
 ROOM_SECONDS = 0.05
-#: How often a port that delays frames is told to send those that are due, in seconds.
-LATE_SECONDS = 0.0005
+#: Seconds that may be made up for after a pause, as in ``vecwire.path.generate``.
+ARREARS_SECONDS = 0.01
 _MOST = 2**63 - 1
 
 
@@ -61,6 +62,7 @@ class Blast:
         self._generator = Generator(traffic.pattern(), lengths, traffic.flows, self.number, self.wanted)
         self._ending = threading.Event()
         self._began = self._ended = 0.0
+        self._skipped = 0
 
     @property
     def frames(self) -> int:
@@ -75,7 +77,7 @@ class Blast:
     @property
     def skipped(self) -> int:
         """Frames that the rate had asked for and that were not made: the machine was too slow."""
-        return int(self._generator.skipped)
+        return int(self._generator.skipped) + self._skipped
 
     @property
     def stalls(self) -> int:
@@ -114,20 +116,11 @@ class Blast:
         # What is on its way is not to be overtaken, nor driven out of a full queue.
         self._rest(MARK_SECONDS)
         self._send_marks(begin=False)
-        while self._late and not self._ending.is_set():
-            self._rest(LATE_SECONDS)
-
-    @property
-    def _late(self) -> int:
-        """How many frames the port delays."""
-        return int(self.port.channel.late) if isinstance(self.port, TransportPort) else 0
+        drain(self.port, lambda: not self._ending.is_set())
 
     def _rest(self, seconds: float) -> None:
         """Sleeps; frames that the port delays leave meanwhile."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, LATE_SECONDS if self._late else ROOM_SECONDS))
-            self.port.wait(0.0)
+        rest(self.port, time.monotonic() + seconds)
 
     def _by_channel(self, left: int, seconds: float) -> bool:
         """Sends with the compiled loop; whether the port is up."""
@@ -136,16 +129,27 @@ class Blast:
 
     def _by_calls(self, left: int, seconds: float) -> bool:
         """Sends one batch with the calls of any port; whether there is room for more."""
-        depth = self._batch.depth
-        pace = self.wanted * (time.monotonic() - self._began) - self.frames if self.wanted else depth
-        if pace < 1:
-            self._rest(min((1 - pace) / self.wanted, ROOM_SECONDS, seconds))
+        due = self._due() if self.wanted else self._batch.depth
+        if not due:
+            wait = self._began + (self.frames + self._skipped) / self.wanted - time.monotonic()
+            self._rest(min(max(wait, 0.0), ROOM_SECONDS, seconds))
             return True
-        count = min(left, depth, int(pace))
+        count = min(left, self._batch.depth, due)
         self._generator.fill(self._batch, count, time.time_ns())
         done = self.port.send(self._batch)
         self._generator.unsend(count - done)
         return done == count
+
+    def _due(self) -> int:
+        """How many frames are due by now; those that a pause of the machine has cost are skipped."""
+        behind = time.monotonic() - self._began - (self.frames + self._skipped) / self.wanted
+        if behind < 0:
+            return 0
+        if behind > max(ARREARS_SECONDS, 1 / self.wanted):
+            missed = int((behind - ARREARS_SECONDS) * self.wanted)
+            self._skipped += missed
+            behind -= missed / self.wanted
+        return 1 + int(behind * self.wanted)
 
     def _send_marks(self, *, begin: bool) -> None:
         """Sends the marks of all flows; at the begin one is enough."""

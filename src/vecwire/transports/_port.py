@@ -381,9 +381,15 @@ class TransportPort:
             if deadline is not None and time.monotonic() >= deadline:
                 return False
 
+    @property
+    def due(self) -> int | None:
+        """When the next frame that is delayed leaves, in nanoseconds of the monotonic clock; None without."""
+        moment: int | None = self.channel.impairer.due
+        return moment
+
     def _until_due(self, seconds: float | None) -> float | None:
         """The time to sleep for, so that frames which are delayed leave when they are due."""
-        due: int | None = self.channel.impairer.due
+        due = self.due
         if due is None:
             return seconds
         left = max(0.0, (due - time.monotonic_ns()) / 1e9)

@@ -32,6 +32,11 @@ class Wrapper:
         """Whether ``close`` was called."""
         return self.port.closed
 
+    @property
+    def due(self) -> int | None:
+        """When the next frame that is delayed leaves, in nanoseconds of the monotonic clock; None without."""
+        return getattr(self.port, "due", None)
+
     def batch(self, depth: int | None = None) -> Batch:
         """A batch that fits the port."""
         return self.port.batch(depth)

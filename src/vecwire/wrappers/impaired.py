@@ -41,6 +41,7 @@ class Impaired(Wrapper):
         # What is to leave now and was not taken yet, from that frame on.
         self._leaving = Batch(DEPTH)
         self._first = 0
+        self._leaving_since = 0
         self._given_up = 0
         self._poll_set: select.epoll | None = None
         self._timer: Timer | None = None
@@ -111,6 +112,7 @@ class Impaired(Wrapper):
             for index in range(reached, last):
                 if mask[index]:
                     self._leaving.append(batch[index], headers[index])
+                    self._leaving_since = moment
         finally:
             mask[:] = wanted
         return last
@@ -123,7 +125,8 @@ class Impaired(Wrapper):
                 if self._first < len(self._leaving):
                     return False
             self._first = 0
-            if not self._judge.take(self._leaving, time.monotonic_ns() if until is None else until):
+            self._leaving_since = time.monotonic_ns()
+            if not self._judge.take(self._leaving, self._leaving_since if until is None else until):
                 return True
 
     def _go_on(self) -> bool:
@@ -138,6 +141,17 @@ class Impaired(Wrapper):
         finally:
             self._lock.release()
         return done
+
+    @property
+    def due(self) -> int | None:
+        """When the next frame that is delayed leaves, in nanoseconds of the monotonic clock; None without.
+
+        What the port had no room for was due then.
+        """
+        with self._lock:
+            waiting = self._first < len(self._leaving)
+            moments = [self._leaving_since if waiting else self._judge.due, super().due]
+        return min((each for each in moments if each is not None), default=None)
 
     def _until_due(self) -> float | None:
         """Seconds until the next frame leaves; None where none waits."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
+import itertools
+import os
+import re
 import resource
 import signal
 from typing import TYPE_CHECKING
@@ -86,19 +91,55 @@ def test_a_new_file_is_begun_in_time(tmp_path: Path) -> None:
     recorder.close()
 
 
+def test_a_new_file_is_begun_in_time_while_frames_keep_coming(tmp_path: Path) -> None:
+    """Nobody needs to find time for ``flush``: a batch that comes when it is time goes to the next file."""
+    recorder = Recorder(tmp_path / "x", rotation=Rotation(seconds=0.0))
+    for number in range(3):
+        recorder.take(batch_of(frame(number)), 0)
+    recorder.close()
+    assert [read(tmp_path / f"x-0000{number + 1}") for number in range(3)] == [
+        [frame(number)] for number in range(3)
+    ]
+
+
 def test_the_statistics_are_asked_for_each_file(tmp_path: Path) -> None:
-    """Each file tells how many frames are in it."""
-    told: list[int] = []
+    """Each file tells of the capture up to its own end: since when, and how many frames."""
+    told: list[tuple[int, int]] = []
 
     def statistics(begun: int, records: int) -> Statistics:
-        told.append(records)
+        told.append((begun, records))
         return Statistics(begun, begun, records, 0, records)
 
     recorder = Recorder(tmp_path / "x", rotation=Rotation(size=400), statistics=statistics)
     recorder.take(batch_of(*[frame(number) for number in range(5)]), 0)
     recorder.close()
     assert len(told) == recorder.files
-    assert sum(told) == 5
+    held = [len(read(path)) for path in sorted(tmp_path.iterdir())]
+    assert [records for _, records in told] == list(itertools.accumulate(held))
+    assert len({begun for begun, _ in told}) == 1
+    assert told[-1][1] == 5
+
+
+@pytest.mark.parametrize("size", [450, 3000, 20_000])
+def test_a_file_is_no_longer_than_it_may_be_with_all_that_it_says(tmp_path: Path, size: int) -> None:
+    """There is room for what stands at the end, of which the reasons are as many lines as fit."""
+    reasons = [f"{number} frames for the reason {number}" for number in range(200)]
+    recorder = Recorder(
+        tmp_path / "x",
+        rotation=Rotation(size=size),
+        statistics=lambda begun, records: Statistics(begun, begun, records, 0, records, "\n".join(reasons)),
+    )
+    for _ in range(20):
+        recorder.take(batch_of(*[frame(number, 90 + number) for number in range(50)]), 0)
+    recorder.close()
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == recorder.files > 2
+    assert sum(len(read(path)) for path in files) == 1000
+    for path in files:
+        assert path.stat().st_size <= size
+        found = re.findall(rb"\d+ frames for the reason \d+", path.read_bytes())
+        assert found == [reason.encode() for reason in reasons[: len(found)]]
+        assert found or size == 450
 
 
 def test_no_more_records_than_wanted(tmp_path: Path) -> None:
@@ -113,6 +154,18 @@ def test_no_more_records_than_wanted(tmp_path: Path) -> None:
     whole = segments(octets, vnet)
     assert whole is not None
     assert read(tmp_path / "x") == [frame(1), frame(2), *whole[:3]]
+
+
+def test_no_more_records_than_wanted_where_no_frame_fits_a_file(tmp_path: Path) -> None:
+    """The count is kept where a super-frame gets a file of its own, behind a frame that had one."""
+    octets, vnet, _ = super_frame(5 * 1000, size=1000)
+    batch = Batch(2)
+    batch.append(frame(1))
+    batch.append(octets, vnet)
+    recorder = Recorder(tmp_path / "x", segment=True, rotation=Rotation(size=30))
+    assert recorder.take(batch, 0, 3) == 3
+    recorder.close()
+    assert recorder.records == 3
 
 
 @pytest.mark.parametrize("segment", [False, True])
@@ -164,6 +217,116 @@ def test_a_file_that_cannot_grow_ends_with_a_whole_frame(
     found = read(path)
     assert found == frames[: len(found)]
     assert little_room - 2000 < path.stat().st_size <= little_room
+
+
+def test_numbers_go_on_after_earlier_files(tmp_path: Path) -> None:
+    """Nothing is written over but a last file without frames; earlier files count among those kept."""
+    (tmp_path / "x-00002.pcap.old").write_bytes(b"another's")
+
+    def record(*frames: bytes) -> None:
+        recorder = Recorder(
+            tmp_path / "x.pcap",
+            form=Form.PCAP,
+            rotation=Rotation(size=24 + 2 * 76, keep=3),
+            continued=True,
+            statistics=lambda begun, records: Statistics(begun, begun, records, 0, records),
+        )
+        recorder.take(batch_of(*frames), 0)
+        recorder.close()
+
+    def there() -> dict[str, list[bytes]]:
+        return {each.name: read(each) for each in sorted(tmp_path.glob("*.pcap"))}
+
+    record(frame(1), frame(2), frame(3))
+    record()
+    record()
+    assert there() == {"x-00001.pcap": [frame(1), frame(2)], "x-00002.pcap": [frame(3)], "x-00003.pcap": []}
+    record(frame(4))
+    record(frame(5))
+    assert there() == {"x-00002.pcap": [frame(3)], "x-00003.pcap": [frame(4)], "x-00004.pcap": [frame(5)]}
+    assert (tmp_path / "x-00002.pcap.old").read_bytes() == b"another's"
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A pipe with a name, and the end that reads, which nobody reads from."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
+    with contextlib.suppress(OSError):
+        os.close(reader)
+
+
+LONG = [frame(number, 1500) for number in range(100)]
+
+
+def test_a_pipe_that_nobody_reads_is_waited_for_with_patience(pipe: tuple[Path, int]) -> None:
+    """Once patience is over, no frame more is taken, and the error says how many are not written."""
+    asked: list[int] = []
+
+    def patient(taken: int) -> bool:
+        asked.append(taken)
+        return len(asked) < 3
+
+    recorder = Recorder(pipe[0], patient=patient)
+
+    def fill() -> None:
+        for _ in range(100):
+            recorder.take(batch_of(*LONG), 0)
+            recorder.flush()
+
+    with pytest.raises(PortError, match="takes nothing more") as caught:
+        fill()
+    assert len(asked) == 3
+    # Fewer than all: some are in the pipe.
+    assert 0 < recorder.unwritten <= recorder.records < 100 * len(LONG)
+    assert f": {recorder.unwritten:,} frames are not written" in str(caught.value)
+    recorder.close()
+
+
+def test_closing_waits_with_patience(pipe: tuple[Path, int]) -> None:
+    """What the pipe has no room for at the end is waited for no longer than that."""
+    recorder = Recorder(pipe[0], patient=lambda _: False)
+    recorder.take(batch_of(*LONG), 0)
+    with pytest.raises(PortError, match=r"pipe takes nothing more: 100 frames are not written"):
+        recorder.close()
+    recorder.close()
+    assert recorder.unwritten == 100
+
+
+def test_closing_waits_for_a_slow_reader(pipe: tuple[Path, int]) -> None:
+    """While there is patience all that was taken gets to the reader, who takes its time."""
+    found: list[bytes] = []
+    taken_then: list[int] = []
+
+    def read_some(taken: int) -> bool:
+        taken_then.append(taken)
+        with contextlib.suppress(BlockingIOError):
+            found.append(os.read(pipe[1], 50_000))
+        return True
+
+    recorder = Recorder(pipe[0], form=Form.PCAP, patient=read_some)
+    for _ in range(3):
+        recorder.take(batch_of(*LONG), 0)
+    recorder.close()
+    assert recorder.unwritten == 0
+    found.append(os.read(pipe[1], 1 << 20))
+    octets = io.BytesIO(b"".join(found))
+    # That the reader reads is seen in between.
+    assert len(set(taken_then)) > 2
+    assert [record.frame for record in CaptureReader(octets)] == LONG * 3
+
+
+def test_what_a_full_disk_did_not_take_is_counted(tmp_path: Path, little_room: int) -> None:
+    """Of the frames that were taken those that are not in the file are known by their number."""
+    path = tmp_path / "x.pcap"
+    recorder = Recorder(path, form=Form.PCAP)
+    recorder.take(batch_of(*LONG), 0)
+    with pytest.raises(PortError, match="cannot be written further"):
+        recorder.close()
+    assert path.stat().st_size <= little_room
+    assert recorder.unwritten == len(LONG) - len(read(path)) > 0
 
 
 def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:

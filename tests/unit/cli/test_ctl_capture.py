@@ -6,7 +6,10 @@ import io
 import json
 import re
 import signal
+import socket
+import struct
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from scapy.utils import rdpcap
@@ -16,11 +19,10 @@ from peers.command import vecwire_command
 from peers.dropping import record
 from peers.net import wait_until
 from vecwire.capture import CaptureReader
+from vecwire.cli._wakeup import Wakeup
+from vecwire.cli.ctl._capture import RECORDS, _Taking
 
 if TYPE_CHECKING:
-    import socket
-    from pathlib import Path
-
     from peers.controlled import Fake
 
 FRAME = bytes.fromhex("0200000000010200000000028100000a0800") + bytes(46)
@@ -66,6 +68,61 @@ def test_a_signal_ends_a_capture_with_a_whole_file(fake: Fake, path: str, tmp_pa
         assert capture.running.wait(30) == 0
         assert capture.running.errors == "1 frames captured\n"
     assert [bytes(packet) for packet in rdpcap(str(file))] == [FRAME]
+
+
+def test_a_signal_ends_a_capture_under_load() -> None:
+    """Frames that never cease to come do not keep Ctrl-C from ending it."""
+    service, reader = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    taken = 0
+
+    def take(_: bytes) -> None:
+        """Has another frame there for each that is taken; and a signal."""
+        nonlocal taken
+        taken += 1
+        assert taken < 100 * RECORDS, "it does not look for signals"
+        service.send(FRAME)
+        if taken == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    with service, reader, Wakeup((signal.SIGINT,)) as wakeup:
+        service.send(FRAME)
+        assert _Taking(reader, take, lambda: None).run(wakeup, None)
+
+
+def test_what_came_before_a_signal_is_read(fake: Fake, path: str, tmp_path: Path) -> None:
+    """All that the service has given by then is in the file, and nothing that comes after it."""
+    file = tmp_path / "a.pcap"
+    with Feeding(fake, path, "-w", str(file)) as capture:
+        process = capture.running.process
+        process.send_signal(signal.SIGSTOP)
+        status = Path(f"/proc/{process.pid}/status")
+        wait_until(lambda: "State:\tT" in status.read_text(), timeout=30, what="it stands still")
+        for number in range(100):
+            capture.frames.send(FRAME + bytes([number]))
+        fake.counted = (80, 0)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        assert capture.running.wait(30) == 0
+        assert capture.running.errors == "80 frames captured\n"
+    assert [bytes(packet)[-1] for packet in rdpcap(str(file))] == list(range(80))
+
+
+def test_what_came_too_fast_is_told(fake: Fake, path: str, tmp_path: Path) -> None:
+    """How many frames the service could not hand over stands on standard error, and in a pcapng file."""
+    fake.counted = (2, 5)
+    file = tmp_path / "a.pcapng"
+    for arguments in (["-w", str(file)], []):
+        with Feeding(fake, path, "-c", "2", *arguments) as capture:
+            capture.frames.send(FRAME)
+            capture.frames.send(FRAME)
+            assert capture.running.wait(30) == 0
+            assert capture.running.errors == "2 frames captured; 5 came too fast\n"
+        fake.close()
+        fake.captures.clear()
+    received, dropped, written = (
+        struct.pack("=HHQ", option, 8, count) for option, count in ((4, 7), (7, 5), (8, 2))
+    )
+    assert file.read_bytes().count(received + dropped + written) == 1
 
 
 def test_a_capture_to_standard_output(fake: Fake, path: str) -> None:

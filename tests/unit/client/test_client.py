@@ -18,6 +18,7 @@ from peers.net import open_descriptors, wait_until
 from vecwire.client import DEFAULT_PATH, AsyncClient, Client
 from vecwire.errors import ConfigError, PortError, SpecError, UnsupportedError
 from vecwire.service.methods import METHODS
+from vecwire.service.state import CaptureState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +138,12 @@ def test_a_capture_gives_frames(fake: Fake, client: Both) -> None:
         assert (frames.recv(100), frames.recv(100)) == (b"one", b"two")
     with pytest.raises(PortError, match="no port named nothere"):
         client.capture("nothere")
+
+
+def test_what_a_capture_has_had_is_told(fake: Fake, client: Both) -> None:
+    """How many frames its reader was given, and how many came too fast, are those of the service."""
+    fake.counted = (3, 4)
+    assert client.captured("a") == CaptureState("a", 3, 4)
 
 
 def test_a_capture_of_drops_gives_records(fake: Fake, client: Both) -> None:

@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vecwire.capture import SNAPLEN, CaptureWriter, Form, describe, drops, form_of
-from vecwire.capture.files import Interface
+from vecwire.capture.files import Interface, Statistics, footer
 from vecwire.cli._output import print_json, print_line
 from vecwire.cli._wakeup import Wakeup
 from vecwire.client import Client
 from vecwire.errors import PortError
+from vecwire.service.state import CaptureState
 
 #: Octets of a record at the most: a frame, and what stands in front of one that was dropped.
 LONGEST_RECORD = SNAPLEN + 1024
+#: Records that are taken between two looks for a signal.
+RECORDS = 64
+#: Seconds in which what was captured before a signal is read.
+LAST_SECONDS = 1.0
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -36,22 +41,29 @@ def capture_port(client: Client, port: str, *, write: Path | None, count: int | 
     Raises:
         PortError: There is no such port, the file cannot be written, or the service ended the capture early.
     """
-    with Wakeup(_ENDING) as wakeup, contextlib.closing(client.capture(port)) as frames:
+    with contextlib.ExitStack() as stack:
+        wakeup = stack.enter_context(Wakeup(_ENDING))
+        frames = stack.enter_context(contextlib.closing(client.capture(port)))
+        file: BinaryIO | None = None
         if write is None:
-            tell = _tell_object if json else _tell_line
-            taken, ended = _take(
-                frames, wakeup, count, lambda frame: tell(frame, time.time_ns()), sys.stdout.flush
-            )
+            tell, flush = _tell_object if json else _tell_line, sys.stdout.flush
         else:
-            with _opened(write) as file:
-                writer = CaptureWriter(file, form_of(write), interface=Interface(port))
-                file.flush()
-                taken, ended = _take(
-                    frames, wakeup, count, lambda frame: writer.write(frame, time.time_ns()), file.flush
-                )
-    if write is not None:
-        sys.stderr.write(f"{taken} frames captured\n")
-    if ended:
+            file = stack.enter_context(_opened(write))
+            tell, flush = CaptureWriter(file, form_of(write), interface=Interface(port)).write, file.flush
+            flush()
+        begun = time.time_ns()
+        taking = _Taking(frames, lambda frame: tell(frame, time.time_ns()), flush)
+        asked = taking.run(wakeup, count)
+        # What was left out until now; what comes while the rest is read is no part of it.
+        told = _told(client, port)
+        if asked:
+            taking.finish(None if told is None else told.frames)
+        missed = told.missed if told else 0
+        if write is not None and file is not None and told is not None:
+            file.write(_ending(form_of(write), begun, taking.taken, missed))
+    if write is not None or missed:
+        sys.stderr.write(_sum("frames", taking.taken, missed))
+    if taking.ended:
         raise PortError(
             f"the capture of {port} was ended by the service", remedy="see whether the port is there still"
         )
@@ -85,7 +97,9 @@ def capture_drops(
             "pcap has no place for the reason of a drop",
             remedy=f"write pcapng: -w {write.with_suffix('.pcapng')}",
         )
-    with Wakeup(_ENDING) as wakeup, contextlib.closing(client.capture_drops(port, reasons)) as records:
+    with contextlib.ExitStack() as stack:
+        wakeup = stack.enter_context(Wakeup(_ENDING))
+        records = stack.enter_context(contextlib.closing(client.capture_drops(port, reasons)))
         gaps = drops.Gaps()
         if write is None:
 
@@ -97,49 +111,99 @@ def capture_drops(
                 else:
                     print_line(_drop_line(drop))
 
-            taken, ended = _take(records, wakeup, count, tell, sys.stdout.flush)
+            taking = _Taking(records, tell, sys.stdout.flush)
         else:
-            with _opened(write) as file:
-                writer = drops.DropWriter(file, gaps)
-                file.flush()
-                taken, ended = _take(
-                    records, wakeup, count, lambda record: writer.write(drops.read(record)), file.flush
-                )
+            file = stack.enter_context(_opened(write))
+            writer = drops.DropWriter(file, gaps)
+            file.flush()
+            taking = _Taking(records, lambda record: writer.write(drops.read(record)), file.flush)
+        if taking.run(wakeup, count):
+            taking.finish()
     if write is not None or gaps.missed:
-        more = f"; {gaps.missed} came too fast" if gaps.missed else ""
-        sys.stderr.write(f"{taken} drops captured{more}\n")
-    if ended:
+        sys.stderr.write(_sum("drops", taking.taken, gaps.missed))
+    if taking.ended:
         raise PortError("the capture of drops was ended by the service", remedy="see its log")
 
 
-def _take(
-    records: socket.socket,
-    wakeup: Wakeup,
-    count: int | None,
-    take: Callable[[bytes], None],
-    flush: Callable[[], object],
-) -> tuple[int, bool]:
-    """Reads records until a signal, the count or the other end; how many, and whether it was the latter."""
-    records.setblocking(False)
-    taken = 0
-    while taken != count:
-        signals, _ = wakeup.wait(records.fileno())
-        while taken != count:
+class _Taking:
+    """Reads the records of a capture.
+
+    Args:
+        records: gives them, one a call.
+        take: what is done with each.
+        flush: has what was done be seen.
+    """
+
+    def __init__(
+        self, records: socket.socket, take: Callable[[bytes], None], flush: Callable[[], object]
+    ) -> None:
+        records.setblocking(False)
+        self._records = records
+        self._take = take
+        self._flush = flush
+        #: Records so far.
+        self.taken = 0
+        #: Whether the other end has ended it.
+        self.ended = False
+
+    def run(self, wakeup: Wakeup, count: int | None) -> bool:
+        """Reads until a signal, the count or the other end; whether it was a signal."""
+        while not self.ended and self.taken != count:
+            signals, _ = wakeup.wait(self._records.fileno())
+            self._some(count)
+            self._flush()
+            if signals:
+                return True
+        return False
+
+    def finish(self, count: int | None = None) -> None:
+        """Reads, for a while, what was captured before a signal: so many records in all, or what there is."""
+        deadline = time.monotonic() + LAST_SECONDS
+        while time.monotonic() < deadline and self._some(count):
+            pass
+        self._flush()
+
+    def _some(self, count: int | None) -> bool:
+        """Reads what is there, some of it where that is much; whether there may be more to read."""
+        for _ in range(RECORDS):
+            if count is not None and self.taken >= count:
+                return False
             try:
-                record = records.recv(LONGEST_RECORD)
+                record = self._records.recv(LONGEST_RECORD)
             except BlockingIOError:
-                break
+                return False
             except ConnectionResetError:
                 record = b""
             if not record:
-                flush()
-                return taken, True
-            take(record)
-            taken += 1
-        flush()
-        if signals:
-            break
-    return taken, False
+                self.ended = True
+                return False
+            self._take(record)
+            self.taken += 1
+        return True
+
+
+def _told(client: Client, port: str) -> CaptureState | None:
+    """What the service says of a capture; None where it cannot: that has ended, or the service is older."""
+    try:
+        return client.captured(port)
+    except PortError:
+        return None
+
+
+def _sum(what: str, taken: int, missed: int) -> str:
+    """How many there are, and how many there would be if the reader were faster."""
+    more = f"; {missed} came too fast" if missed else ""
+    return f"{taken} {what} captured{more}\n"
+
+
+def _ending(form: Form, begun: int, taken: int, missed: int) -> bytes:
+    """What stands at the end of a file; what came too fast found no room in the reader's socket."""
+    return footer(
+        form,
+        Statistics(
+            start=begun, end=time.time_ns(), received=taken + missed, kernel_dropped=missed, written=taken
+        ),
+    )
 
 
 @contextlib.contextmanager
