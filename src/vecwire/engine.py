@@ -248,7 +248,7 @@ class Engine:
         port = self._ports.get(index)
         if port is not None:
             port.note_change()
-            logger.info("%s: is down: %s", port.spec, port.why)
+            logger.info("%s: is down: %s", port.spec.public, port.why)
             self._keeper.lost(port, lambda: self._back(port))
         elif index in self._captures:
             capture = self._captures[index]

@@ -186,7 +186,7 @@ def _listening(port: TransportPort, *, incoming: bool, ring: bool) -> Iterator[T
     both = port.spec.transport == "raw" and not incoming
     with contextlib.closing(Tap(port.info.descriptors.get("rx", -1), outgoing=both, ring=ring)) as tap:
         if both and not tap.both:
-            logger.warning("%s: frames that this host sends are not captured", port.spec)
+            logger.warning("%s: frames that this host sends are not captured", port.spec.public)
         yield tap
 
 

@@ -78,7 +78,7 @@ class TransportPort:
         except PortError as error:
             if not patient:
                 raise
-            logger.warning("%s: waited for: %s", spec, error)
+            logger.warning("%s: waited for: %s", spec.public, error)
             self._trouble = str(error)
             self._opened = Opened()
         try:
@@ -98,7 +98,7 @@ class TransportPort:
 
     def _attach(self) -> None:
         """Gives the channel the descriptors that there are now."""
-        with refusals(f"open {self.spec}", self.spec.transport):
+        with refusals(f"open {self.spec.public}", self.spec.transport):
             self._attach_opened()
 
     def _attach_opened(self) -> None:
@@ -145,8 +145,8 @@ class TransportPort:
         except (VecwireError, OSError, MemoryError) as error:
             if self.spec.fd is not None and isinstance(error, SpecError) and not self._hopeless:
                 self._hopeless = True
-                logger.warning("%s: stays down: %s", self.spec, error)
-            logger.debug("%s: not back yet: %s", self.spec, error)
+                logger.warning("%s: stays down: %s", self.spec.public, error)
+            logger.debug("%s: not back yet: %s", self.spec.public, error)
             self._trouble = str(error) or type(error).__name__
             back = False
         finally:
@@ -154,14 +154,14 @@ class TransportPort:
         if back:
             self.channel.recovered()
             self.note_change()
-            logger.info("%s: is back", self.spec)
+            logger.info("%s: is back", self.spec.public)
         return back
 
     def _recover(self) -> bool:
         opened = self._opened
         if opened.listener is not None:
             if opened.rx is not None:
-                logger.info("%s: the client has gone; waiting for the next one", self.spec)
+                logger.info("%s: the client has gone; waiting for the next one", self.spec.public)
                 opened.drop_peer()
                 self._attach()
             if self._accept(opened.listener):
@@ -172,7 +172,7 @@ class TransportPort:
             self._attach()
             return True
         if opened.rx is not None:
-            logger.warning("%s: lost; opening it again until that succeeds", self.spec)
+            logger.warning("%s: lost; opening it again until that succeeds", self.spec.public)
             self.channel.detach()
             opened.close()
             opened.rx = opened.tx = None
@@ -213,7 +213,7 @@ class TransportPort:
 
     def _alive(self) -> None:
         if self._closed:
-            raise ClosedError(f"the port {self.spec} was used after it was closed")
+            raise ClosedError(f"the port {self.spec.public} was used after it was closed")
 
     def _recover_when_due(self) -> None:
         """Lets a port's own calls bring it back, not more often than is of use."""
@@ -403,7 +403,7 @@ class TransportPort:
             watch.register(opened.tx, select.POLLOUT)
         elif opened.rx is not None:
             watch.register(opened.rx, select.POLLIN)
-        with refusals(f"wait for {self.spec}"):
+        with refusals(f"wait for {self.spec.public}"):
             ready = watch.poll(None if seconds is None else seconds * 1000)
         return bool(ready) and not lost
 
@@ -416,7 +416,7 @@ class TransportPort:
         """
         self._alive()
         if self._poll_set is None:
-            with refusals(f"watch {self.spec}"), contextlib.ExitStack() as made:
+            with refusals(f"watch {self.spec.public}"), contextlib.ExitStack() as made:
                 timer = made.enter_context(Timer())
                 poll_set = made.enter_context(select.epoll())
                 poll_set.register(timer, select.EPOLLIN)
@@ -477,7 +477,7 @@ class TransportPort:
         self._alive()
         if not self.spec.bpfflash:
             raise PortError(
-                f"the port {self.spec} takes no new filter while it runs",
+                f"the port {self.spec.public} takes no new filter while it runs",
                 remedy="open it with bpfflash=1",
             )
         if isinstance(program, str):
@@ -567,7 +567,7 @@ class TransportPort:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "up" if not self.channel.lost else "waiting"
-        return f"<Port {self.spec} {state}>"
+        return f"<Port {self.spec.public} {state}>"
 
 
 def open_port(spec: str | Spec, *, patient: bool = False) -> TransportPort:
