@@ -15,6 +15,7 @@ import fcntl
 import os
 import socket
 import struct
+from functools import partial
 
 from vecwire import bpf
 from vecwire.transports._descriptor import Descriptor, Opening
@@ -82,7 +83,7 @@ def open_receiver(
     opened.ifname = ifname
     opened.ifindex = interface_index(ifname)
     with _packet_socket() as made_socket:
-        descriptor = made.descriptor(os.dup(made_socket.fileno()), f"packet socket on {ifname}")
+        descriptor = made.descriptor(partial(os.dup, made_socket.fileno()), f"packet socket on {ifname}")
         _set_up_receiver(made_socket, descriptor, opened, outgoing_only=outgoing_only)
         _bind(made_socket, ifname, ETH_P_ALL)
         if promisc:
@@ -157,7 +158,9 @@ def open_sender(made: Opening, opened: Opened, ifname: str) -> Descriptor:
     """
     with _packet_socket() as made_socket:
         _set_up_sender(made_socket, opened, ifname)
-        descriptor = made.descriptor(os.dup(made_socket.fileno()), f"sending packet socket on {ifname}")
+        descriptor = made.descriptor(
+            partial(os.dup, made_socket.fileno()), f"sending packet socket on {ifname}"
+        )
         _bind(made_socket, ifname, 0)
     return descriptor
 

@@ -420,8 +420,9 @@ class TransportPort:
                 timer = made.enter_context(Timer())
                 poll_set = made.enter_context(select.epoll())
                 poll_set.register(timer, select.EPOLLIN)
-                self._timer, self._poll_set = timer, poll_set
+                # What undoes it comes first: it may find no memory itself.
                 made.push(self._unwatch)
+                self._timer, self._poll_set = timer, poll_set
                 self._arm()
                 made.pop_all()
         return self._poll_set.fileno()
