@@ -81,14 +81,19 @@ def run(
         _say_end(meter, shared)
 
 
-def give_up(specs: Sequence[Spec], shared: Shared) -> None:
+def give_up(specs: Sequence[Spec], shared: Shared, *, files: bool = False) -> None:
     """Gives up the capabilities that are not needed any more, before any thread begins.
+
+    Args:
+        specs: Of all ports.
+        shared: The shared options.
+        files: Whether files are opened later, as captures are.
 
     Raises:
         UnsupportedError: The kernel refuses.
         PortError: There is no such user.
     """
-    privileges.keep_needed([] if shared.drop else specs, shared.user)
+    privileges.keep_needed([] if shared.drop else specs, shared.user, files=files and not shared.drop)
 
 
 def label_all(specs: Sequence[Spec]) -> list[str]:

@@ -70,6 +70,9 @@ class TransportPort:
         self._hopeless = False
         self._namespace: tuple[int, int] | None = None
         self._changed = time.monotonic()
+        #: Whether another thread brings it back, by ``recover_when_due``, and not its own calls: whose they
+        #: are may have given up what opening takes.
+        self.kept = False
         #: Calls a function while nobody moves the port's frames, where an engine has claimed it.
         self.quietly: Callable[[Callable[[], None]], None] | None = None
         self._program = wanted(spec)
@@ -215,10 +218,15 @@ class TransportPort:
         if self._closed:
             raise ClosedError(f"the port {self.spec.public} was used after it was closed")
 
-    def _recover_when_due(self) -> None:
-        """Lets a port's own calls bring it back, not more often than is of use."""
+    def _find_lost(self) -> None:
+        """Has a port's own calls bring it back."""
         if self._timer is not None:
             self._timer.clear()
+        if not self.kept:
+            self.recover_when_due()
+
+    def recover_when_due(self) -> None:
+        """Tries to bring a lost port back that nobody has claimed, not more often than is of use."""
         if self.channel.lost and self.channel.user is None:
             moment = time.monotonic()
             if moment >= self._retry_at or (self.channel.wake_fd >= 0 and not self._left_waiting):
@@ -342,7 +350,7 @@ class TransportPort:
         self.channel.flush()
         got = self.channel.recv(batch)
         if not got and self.channel.lost:
-            self._recover_when_due()
+            self._find_lost()
         self._follow_late()
         return got
 
@@ -358,7 +366,7 @@ class TransportPort:
         if not 0 <= first <= len(batch):
             raise ValueError(f"the batch holds {len(batch)} frames; there is no frame {first} to begin with")
         if self.channel.lost:
-            self._recover_when_due()
+            self._find_lost()
         done = self.channel.send(batch, first)
         self._follow_late()
         return done
@@ -374,7 +382,7 @@ class TransportPort:
         while True:
             self.channel.flush()
             if self.channel.lost:
-                self._recover_when_due()
+                self._find_lost()
             left = self._until_due(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if self._look(left, write=write):
                 return True
@@ -395,7 +403,7 @@ class TransportPort:
         opened = self._opened
         lost = bool(self.channel.lost)
         if lost:
-            if opened.listener is not None and not self._left_waiting:
+            if opened.listener is not None and not self._left_waiting and not self.kept:
                 watch.register(opened.listener, select.POLLIN)
             else:
                 seconds = RETRY_SECONDS if seconds is None else min(seconds, RETRY_SECONDS)
