@@ -109,14 +109,15 @@ class Engine:
                 self._keeper.start()
                 begun: Future[None] = Future()
                 thread = threading.Thread(target=self._run, args=(begun,), name=self._name, daemon=True)
-                start(thread)
-                self._thread = thread
                 try:
+                    start(thread)
+                    self._thread = thread
                     with refusals(f"keep a worker on processor {self._cpu}"):
                         begun.result()
                 except BaseException:
-                    self._thread.join()
-                    self._thread = None
+                    if self._thread is not None:
+                        self._thread.join()
+                        self._thread = None
                     if self._own_keeper:
                         self._keeper.close()
                     raise
