@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -97,7 +96,7 @@ class Entry:
     def __init__(self, path: str) -> None:
         self.made = False
         self._inode = 0
-        self._path = Path(path)
+        self._path = path
 
     def recognize(self) -> None:
         """Notes what was made, to be told from what others may put in its place.
@@ -105,7 +104,8 @@ class Entry:
         Raises:
             OSError: if it cannot be looked at.
         """
-        self._inode = self._path.stat().st_ino
+        # Of a Path's, os.stat tells want of memory as a wrong type.
+        self._inode = os.stat(self._path).st_ino  # noqa: PTH116
 
     def leave(self) -> None:
         """Leaves the path to whoever has the socket now."""
@@ -116,8 +116,8 @@ class Entry:
         if not self.made:
             return
         with contextlib.suppress(OSError):
-            if not self._inode or self._path.stat().st_ino == self._inode:
-                self._path.unlink()
+            if not self._inode or os.stat(self._path).st_ino == self._inode:  # noqa: PTH116
+                os.unlink(self._path)  # noqa: PTH108
         self.made = False
 
     def __del__(self) -> None:

@@ -33,7 +33,8 @@ def identity(netns: str | None) -> tuple[int, int] | None:
     if netns is None:
         return None
     try:
-        found = path_of(netns).stat()
+        # Of a Path's, it tells want of memory as a wrong type.
+        found = os.stat(str(path_of(netns)))  # noqa: PTH116
     except OSError:
         return None
     return found.st_dev, found.st_ino

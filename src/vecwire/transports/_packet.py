@@ -253,11 +253,21 @@ def _enable_vnet(made: socket.socket, opened: Opened) -> int:
     try:
         made.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
     except OSError as error:
-        opened.refuse(VNET, error)
-        return 0
+        # One that was passed in may have them already.
+        if not _has_vnet(made):
+            opened.refuse(VNET, error)
+            return 0
     if VNET not in opened.offloads:
         opened.offloads.append(VNET)
     return SHORT
+
+
+def _has_vnet(made: socket.socket) -> bool:
+    """Whether frames of a socket have virtio-net headers."""
+    try:
+        return bool(made.getsockopt(SOL_PACKET, PACKET_VNET_HDR))
+    except OSError:
+        return False
 
 
 def _note_super_frames(made: socket.socket, opened: Opened, ifname: str) -> None:

@@ -106,7 +106,12 @@ def take(made: Opening, wrong: Wrong, what: str) -> Descriptor:
 @contextlib.contextmanager
 def view(descriptor: Descriptor) -> Iterator[socket.socket]:
     """A descriptor as a socket, for as long as it is looked at."""
-    with socket.socket(fileno=os.dup(descriptor.fileno())) as each:
+    with Opening() as made:
+        own = made.descriptor(partial(os.dup, descriptor.fileno()), "view")
+        # What it refuses stays open.
+        each = socket.socket(fileno=own.fileno())
+        own.release()
+    with each:
         yield each
 
 

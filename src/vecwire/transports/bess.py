@@ -10,7 +10,6 @@ import os
 import socket
 import stat
 from functools import partial
-from pathlib import Path
 
 from vecwire import bpf
 from vecwire.spec import BessSpec
@@ -141,14 +140,15 @@ def _bind(made: Opening, unbound: socket.socket, path: str, option: str, opened:
 def _remove_stale(path: str) -> None:
     """Removes a socket that nobody serves any more; anything else is left where it is."""
     with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(Path(path).stat().st_mode):
+        # Of a Path's, os.stat tells want of memory as a wrong type.
+        if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
             probe.setblocking(False)
             try:
                 probe.connect(path)
             except ConnectionRefusedError:
-                Path(path).unlink()
+                os.unlink(path)  # noqa: PTH108
             except OSError:
                 # Somebody is there, or may be: binding will say so.
                 return
