@@ -16,7 +16,7 @@ from peers.sanitized import SANITIZED, report_leaks
 from prepare import PEERS
 
 ROOT = Path(__file__).parent
-NEED_ROOT = tuple(ROOT / name for name in ("kernel", "interop", "faults"))
+NEED_ROOT = tuple(ROOT / name for name in ("kernel", "interop", "faults", "soak"))
 
 
 def pytest_configure() -> None:
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Ends the run at once where tests were asked for that this user cannot run."""
     if os.geteuid() != 0 and any(item.path.is_relative_to(each) for item in items for each in NEED_ROOT):
         pytest.exit(
-            "tests/kernel, tests/interop and tests/faults make network namespaces: run them as root; "
+            "tests/kernel, interop, faults and soak make network namespaces: run them as root; "
             "any user can run make test PYTEST_ARGS='tests/unit tests/property'",
             returncode=77,
         )

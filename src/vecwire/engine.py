@@ -109,14 +109,15 @@ class Engine:
                 self._keeper.start()
                 begun: Future[None] = Future()
                 thread = threading.Thread(target=self._run, args=(begun,), name=self._name, daemon=True)
-                start(thread)
-                self._thread = thread
                 try:
+                    start(thread)
+                    self._thread = thread
                     with refusals(f"keep a worker on processor {self._cpu}"):
                         begun.result()
                 except BaseException:
-                    self._thread.join()
-                    self._thread = None
+                    if self._thread is not None:
+                        self._thread.join()
+                        self._thread = None
                     if self._own_keeper:
                         self._keeper.close()
                     raise
@@ -263,7 +264,7 @@ class Engine:
         port = self._ports.get(index)
         if port is not None:
             port.note_change()
-            logger.info("%s: is down: %s", port.spec, port.why)
+            logger.info("%s: is down: %s", port.spec.public, port.why)
             self._keeper.lost(port, lambda: self._back(port))
         elif index in self._captures:
             capture = self._captures[index]

@@ -1,12 +1,20 @@
 """What a host may refuse or not have: memory, threads, libraries; with errors that say so."""
 
+import contextlib
 import ctypes
 import ctypes.util
 import errno
 import mmap
 import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
 
 from vecwire.errors import PortError, UnsupportedError
+
+T = TypeVar("T")
+PR_SET_NAME = 15  # linux/prctl.h
+LONGEST_NAME = 15  # octets: PR_SET_NAME(2const)
 
 
 def mapped(octets: int, what: str, flags: int = 0) -> mmap.mmap:
@@ -27,18 +35,84 @@ def mapped(octets: int, what: str, flags: int = 0) -> mmap.mmap:
 
 
 def start(thread: threading.Thread) -> None:
-    """Starts a thread.
+    """Starts a thread, which has its name for the kernel too: ``ps -L`` and ``top -H`` show it.
 
     Raises:
         PortError: if the kernel gives none.
+        MemoryError: if there is no memory for it.
     """
+    run = thread.run
+
+    def named() -> None:
+        del thread.run
+        # It works without.
+        with contextlib.suppress(Exception):
+            ctypes.CDLL(None).prctl(PR_SET_NAME, thread.name.encode()[:LONGEST_NAME], 0, 0, 0)
+        run()
+
+    thread.run = named  # type: ignore[method-assign]
     try:
         thread.start()
+    except (RuntimeError, MemoryError) as error:
+        if thread.ident is None and thread not in threading.enumerate():
+            # They refer to each other.
+            del thread.run
+            if isinstance(error, MemoryError):
+                raise
+            raise _no_thread(thread.name) from error
+        # It runs: there was no memory for the lock alone that Python waits with until it does.
+        while not thread.is_alive() and thread in threading.enumerate():
+            time.sleep(0.001)
+
+
+class _Apart(threading.Thread, Generic[T]):
+    """Calls a function, and keeps what it gives or raises."""
+
+    def __init__(self, name: str, do: Callable[[], T]) -> None:
+        super().__init__(name=name)
+        self._do = do
+        self.given: T | None = None
+        self.raised: BaseException | None = None
+
+    def run(self) -> None:
+        """Calls it."""
+        try:
+            self.given = self._do()
+        except BaseException as error:  # noqa: BLE001 # raised again by who waits
+            self.raised = error
+        finally:
+            del self._do
+
+
+def apart(name: str, do: Callable[[], T]) -> T:
+    """Calls a function in a thread of its own, which ends with it; gives or raises what that does.
+
+    Args:
+        name: the thread's.
+        do: the function.
+
+    Raises:
+        PortError: if the kernel gives no thread.
+        MemoryError: if there is no memory for one.
+    """
+    try:
+        thread = _Apart(name, do)
     except RuntimeError as error:
-        raise no_thread(thread.name) from error
+        # "can't allocate lock", as Python calls it.
+        raise MemoryError(f"no memory for the thread {name}") from error
+    start(thread)
+    thread.join()
+    raised, thread.raised = thread.raised, None
+    if raised is None:
+        return cast("T", thread.given)
+    try:
+        raise raised
+    finally:
+        # Its traceback has this frame: neither would go before the garbage collector comes.
+        del raised
 
 
-def no_thread(name: str) -> PortError:
+def _no_thread(name: str) -> PortError:
     """The error to raise where there is no thread to be had (pthread_create(3))."""
     return PortError(
         f"cannot start the thread {name}",

@@ -229,7 +229,7 @@ class Keeper:
                 self._try_later(patient)
         except Exception:
             # The others must go on, whatever became of this one.
-            logger.exception("%s: bringing it back failed", port.spec)
+            logger.exception("%s: bringing it back failed", port.spec.public)
             self._try_later(patient)
         finally:
             # From here on its owner may close it.

@@ -54,7 +54,7 @@ class Mirror:
             PortError: if the port, or the sink, has no place in the engine.
         """
         if port is self.sink:
-            raise PortError(f"the port {port.spec} cannot be copied to itself")
+            raise PortError(f"the port {port.spec.public} cannot be copied to itself")
 
         def begin() -> None:
             engine = self._engine

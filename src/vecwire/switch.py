@@ -56,7 +56,7 @@ class Cable:
             raise PortError("a cable has two ends; both of these are the same port")
         for port in (a, b):
             if port.closed:
-                raise ClosedError(f"the port {port.spec} was joined after it was closed")
+                raise ClosedError(f"the port {port.spec.public} was joined after it was closed")
         self.ports = (a, b)
         self._engine = engine or Engine(poll=poll, name="vecwire-cable", confine=confine)
         self._own_engine = engine is None
@@ -265,7 +265,7 @@ class Switch:
             PortError: if it is not in the switch.
         """
         if port not in self._memberships:
-            raise PortError(f"the port {port.spec} is not in this switch")
+            raise PortError(f"the port {port.spec.public} is not in this switch")
         return self._memberships[port]
 
     def add(self, port: TransportPort, membership: Membership = ANYTHING) -> None:
@@ -279,7 +279,7 @@ class Switch:
         self._check(membership)
         self._engine.claim(port, self)
         if port in self._memberships:
-            raise PortError(f"the port {port.spec} is in this switch already")
+            raise PortError(f"the port {port.spec.public} is in this switch already")
         self._memberships[port] = membership
         if self._started:
             try:

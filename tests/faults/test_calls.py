@@ -13,6 +13,7 @@ import pytest
 
 from peers.faults import EVERYBODYS, OURS, SEED, SHARE, Found, drive
 from peers.faulty import PAIRS
+from peers.manual import MANUAL
 from peers.net import Namespace, veth
 from peers.ports import LEFT6, RIGHT4, RIGHT6
 
@@ -34,6 +35,7 @@ USED = (
     ),
     *("l2tpv3-ip", "bess"),
 )
+HANDED = ("raw", "tap", "l2tpv3-udp", "bess", "bess-listen")
 WORKED = ("work tap l2tpv3-udp", "work bess raw", "work hybrid gre", "revive raw")
 
 
@@ -69,7 +71,9 @@ def run(
     print("\n".join(map(told, found)))  # noqa: T201 # shown by -s, and where it fails
     problems = [(each.scenario, problem) for each in found for problem in each.problems]
     assert not problems, f"seed {SEED}: " + "\n".join(map(str, problems))
-    assert all(each.cases for each in found)
+    for each in found:
+        assert each.calls == sorted(call for call in each.counts if MANUAL[call].errnos)
+        assert each.cases
 
 
 def told(found: Found) -> str:
@@ -85,6 +89,11 @@ def test_opening(site: tuple[Namespace, Namespace], tmp_path: Path) -> None:
 def test_closing(site: tuple[Namespace, Namespace], tmp_path: Path) -> None:
     """Whatever call of closing fails, everything is given back."""
     run(site, tmp_path, *(f"close {kind}" for kind in PAIRS), share=0.04)
+
+
+def test_handing_over(site: tuple[Namespace, Namespace], tmp_path: Path) -> None:
+    """Whatever call of opening for another program fails, it gets all of it, or nothing is left of it."""
+    run(site, tmp_path, *(f"hand-over {kind}" for kind in HANDED), share=0.04)
 
 
 def test_using(site: tuple[Namespace, Namespace], tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Runs one target under libFuzzer: ``python engine.py TARGET [OPTION of libFuzzer...] [CORPUS]``.
 
-``tools/fuzz.py`` starts it, with the modules that were built for it and the runtime of the sanitizers in
+``tools/fuzzer.py`` starts it, with the modules that were built for it and the runtime of the sanitizers in
 front. The seeds of the target are put into its corpus first, and what libFuzzer starts of its own accord, to
 minimise a corpus, is this again.
 """

@@ -19,10 +19,16 @@ GUIDING = {
     "captures": ("vecwire.capture",),
     "config": ("vecwire.service", "vecwire.spec"),
     "control": ("vecwire.service", "vecwire.spec"),
+    "describe": ("vecwire.capture",),
     "spec": ("vecwire.spec",),
 }
 #: Octets of the longest input: enough for all that a target tells apart, and no more.
-LONGEST = {"captures": 1024, "coalesce": 96, "config": 1024, "control": 1024, "datagrams": 1600, "spec": 256}
+LONGEST = {
+    **dict.fromkeys(("describe", "spec", "stamp"), 256),
+    **dict.fromkeys(("captures", "config", "control"), 1024),
+    "coalesce": 96,
+    "datagrams": 1600,
+}
 OF_MOST = 512
 #: Those that make a network namespace.
 NEED_ROOT = {"raw"}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import pwd
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +18,12 @@ import pytest
 
 from peers.command import vecwire_command
 from peers.net import Namespace, veth
+from vecwire.capture import CaptureWriter, Form
 from vecwire.confine import seccomp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from peers.background import Background
 
 #: Has a worker call what it is told, as code that has taken it over would, and tells what came of that.
@@ -208,6 +214,17 @@ def test_no_call_is_both_allowed_and_deadly() -> None:
 
 
 @pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that anybody may write to, with a capture of one frame."""
+    with tempfile.TemporaryDirectory() as name:
+        made = Path(name)
+        made.chmod(0o777)
+        with (made / "there.pcap").open("wb") as file:
+            CaptureWriter(file, Form.PCAP).write(bytes(60), 0)
+        yield made
+
+
+@pytest.fixture
 def host() -> Any:
     """A namespace with a veth pair."""
     with Namespace("confine", ipv6=False) as namespace:
@@ -233,23 +250,126 @@ def statuses(running: Background) -> dict[str, dict[str, list[str]]]:
         (["cable", "--drop", "raw,ifname=left0", "bess,listen=@a"], set()),
         (["switch", "--user", "nobody", "--drop", "raw,ifname=left0", "bess,listen=@a"], set()),
         (["sink", "raw,ifname=left0"], {12, 13}),
+        (["sink", "--user", "nobody", "--drop", "raw,ifname=left0"], set()),
+        (["blast", "--drop", "raw,ifname=left0"], set()),
+        (["dump", "--json", "raw,ifname=left0"], {12, 13}),
+        (["dump", "--json", "raw,ifname=left0", "-w", "FOLDER/made.pcap"], {1, 12, 13}),
+        (["dump", "--json", "--drop", "raw,ifname=left0", "-w", "FOLDER/made.pcap"], set()),
+        (["dump", "--json", "--user", "nobody", "raw,ifname=left0", "-w", "FOLDER/made.pcap"], {12, 13}),
+        (
+            ["replay", "--json", "FOLDER/there.pcap", "--loop", "0", "--rate", "10", "raw,ifname=left0"],
+            {1, 12, 13},
+        ),
+        (
+            [
+                "replay",
+                "--json",
+                "--drop",
+                "FOLDER/there.pcap",
+                "--loop",
+                "0",
+                "--rate",
+                "10",
+                "raw,ifname=left0",
+            ],
+            set(),
+        ),
+        (["replay", "--json", "-", "raw,ifname=left0"], {12, 13}),
     ],
 )
 def test_commands_keep_what_opening_again_takes(
-    arguments: list[str], kept: set[int], host: Namespace
+    arguments: list[str], kept: set[int], host: Namespace, folder: Path
 ) -> None:
-    """After opening no other capability is left, in no set; and no program gains any."""
+    """After opening no other capability is left, in no set, and no program gains any; files need one more."""
     limited = any(
         int(Path(f"/proc/sys/net/core/{name}").read_text(encoding="ascii")) < 4 * 1024 * 1024
         for name in ("rmem_max", "wmem_max")
     )
     wanted = sum(1 << number for number in kept - (set() if limited else {12}))
-    with host.popen(vecwire_command(*arguments), name=arguments[0]) as running:
-        running.wait_for_text("ready\n")
+    arguments = [each.replace("FOLDER", str(folder)) for each in arguments]
+    with host.popen(vecwire_command(*arguments), name=arguments[0], stdin=True) as running:
+        if "--json" in arguments:
+            running.wait_for_event("ready")
+        else:
+            running.wait_for_text("ready\n")
         main = statuses(running)["main"]
         for name in ("CapPrm", "CapEff", "CapBnd"):
             assert int(main[name][0], 16) == wanted, name
         assert main["NoNewPrivs"] == ["1"]
+        if "nobody" in arguments:
+            assert main["Uid"] == [str(pwd.getpwnam("nobody").pw_uid)] * 4
+
+
+@pytest.mark.parametrize("command", ["sink", "blast"])
+@pytest.mark.parametrize(("mode", "filtered"), [("require", "2"), ("off", "0")])
+def test_the_thread_of_a_blast_and_of_a_sink_is_a_worker(
+    command: str, mode: str, filtered: str, host: Namespace
+) -> None:
+    """The one thread beside the main one has no capability, gains none, and has its system calls alone."""
+    with host.popen(vecwire_command(command, "--seccomp", mode, "raw,ifname=left0"), name=command) as running:
+        running.wait_for_text("ready\n")
+        told = statuses(running)
+        assert told.pop("main")["Seccomp"] == ["0"]
+        (worker,) = told.values()
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert int(worker[name][0], 16) == 0
+        assert (worker["NoNewPrivs"], worker["Seccomp"]) == (["1"], [filtered])
+
+
+def judged(output: str) -> int:
+    """How many frames a sink has told of last."""
+    told = [json.loads(line) for line in output.rpartition("\n")[0].splitlines()]
+    return max((event["frames"] for event in told if event["event"] == "stats"), default=0)
+
+
+#: A thread that may open nothing, and events to see what it does.
+HELD = ("--seccomp", "require", "--verbose", "--json", "--stats", "0.1")
+
+
+def test_a_lost_sink_comes_back(host: Namespace) -> None:
+    """What is lost is opened again by the main thread, and frames are judged as before."""
+    with host.popen(vecwire_command("sink", *HELD, "raw,ifname=left0"), name="sink") as sink:
+        sink.wait_for_event("ready")
+        host.ip("link del left0")
+        veth((host, "left0"), (host, "right0"))
+        sink.wait_for_text("is back")
+        sent = host.run(vecwire_command("blast", "--count", "500", "--rate", "5000", "raw,ifname=right0"))
+        assert "500" in sent.stdout
+        sink.wait_for(
+            lambda output, _: True if judged(output) == 500 else None, timeout=30, what="all are judged"
+        )
+
+
+def test_a_lost_blast_comes_back(host: Namespace) -> None:
+    """The main thread of a blast takes its first client, and the next one when that has gone."""
+    with host.popen(vecwire_command("blast", *HELD, "bess,listen=@blast"), name="blast") as blast:
+        blast.wait_for_event("ready")
+        for _ in range(2):
+            with host.enter(), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                client.settimeout(10)
+                client.connect("\0blast")
+                for _ in range(100):
+                    assert len(client.recv(2048)) == 60
+
+
+#: Runs the command on a host that has no libseccomp.
+WITHOUT_SECCOMP = """
+import ctypes.util, runpy
+from vecwire.confine import seccomp
+seccomp._NAMES = ("libnothere.so.2",)
+ctypes.util.find_library = lambda name: None
+runpy.run_module("vecwire", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("command", ["sink", "blast"])
+def test_a_thread_that_cannot_be_held_is_told_before_it_is_ready(command: str, host: Namespace) -> None:
+    """Where filters are required and there are none, nothing is said to be ready, and the remedy is told."""
+    arguments = [command, "--seccomp", "require", "--duration", "5", "raw,ifname=left0"]
+    done = host.run([sys.executable, "-c", WITHOUT_SECCOMP, *arguments], check=False)
+    assert done.returncode == 77
+    assert "ready" not in done.stdout
+    assert "apt-get install libseccomp2" in done.stderr
 
 
 def test_a_lost_port_comes_back_with_confined_workers(host: Namespace) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import vecwire
-from peers.frames import frame
+from peers.accounting import cable
+from peers.frames import frame, ours
 from peers.lan import Stream, address, balanced, links, send_all
 from peers.liars import Hearing, hearing, honest, lying, repeated, told
-from peers.net import open_descriptors, wait_until
+from peers.net import Namespace, open_descriptors, veth, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,11 +114,44 @@ def test_a_record_of_64_kilobytes_is_too_long(end: type) -> None:
 
 
 @EITHER
-def test_a_frame_too_long_for_the_way_out_is_dropped_there(end: type) -> None:
-    """Without it, such a frame is dropped by the first link that cannot carry it, and that is counted."""
+def test_a_record_longer_than_any_frame_is_too_long(end: type) -> None:
+    """Without it a record of more than 64 KB, which no slot holds, is dropped whole where it comes in."""
     with end() as (ears, peer):
         lie = lying() + bytes(200_000)
         assert ears.among(*repeated([lambda: peer.send(lie)], TIMES)) == {"rx_truncated": TIMES}
+
+
+def test_a_frame_too_long_for_the_way_out_is_dropped_there() -> None:
+    """Without it a shorter frame is received, and dropped by the port whose link cannot carry it."""
+    with (
+        Namespace("narrow", ipv6=False) as narrow,
+        narrow.enter(),
+        contextlib.ExitStack() as stack,
+        record_socket() as peer,
+    ):
+        veth((narrow, "left0"), (narrow, "right0"))
+        port, out, far = (
+            stack.enter_context(vecwire.open(spec))
+            for spec in (f"bess,listen=@{NAME}", "raw,ifname=left0", "raw,ifname=right0")
+        )
+        stack.enter_context(cable(port, out))
+        join(peer, port)
+        before = port.stats, out.stats
+        came: list[bytes] = []
+        batch = far.batch()
+        for number in range(TIMES):
+            peer.send(lying() + bytes(20_000))
+            peer.send(honest(number))
+
+        def arrived() -> bool:
+            far.recv(batch)
+            came.extend(bytes(each) for each in batch if ours(each))
+            return len(came) >= TIMES
+
+        wait_until(arrived, timeout=PATIENCE, what="honest frames arrive")
+        assert came == [honest(number) for number in range(TIMES)]
+        assert told(before[0], port.stats) == {}
+        assert told(before[1], out.stats) == {"tx_too_big": TIMES}
 
 
 @EITHER

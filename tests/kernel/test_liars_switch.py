@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from peers.frames import frame, mac
-from peers.lan import Stream, address, lan, send_all
+from peers.lan import BROADCAST, Stream, address, lan, send_all
 from peers.liars import told
 from peers.net import Namespace, wait_until
 from vecwire import Membership
@@ -128,6 +128,30 @@ def test_a_flood_of_addresses_fills_the_liars_share_alone() -> None:
         counted = net.ports[LIAR].stats - before
         assert (counted.switch_learned, counted.switch_unlearned) == (share, count - share)
         assert told(before, net.ports[LIAR].stats) == {"switch_reserved": count}
+
+
+def test_a_flood_for_all_is_cut_at_its_rate() -> None:
+    """Frames for all beyond `flood_rate` are dropped and counted at the liar's port; others' frames pass."""
+    count = 500
+    with lan([Membership(flood_rate=1), Membership(), Membership()]) as net:
+        net.introduce(LIAR, VICTIM, OTHER)
+        before, heard = net.ports[LIAR].stats, net.ports[OTHER].stats.tx_frames
+        with Stream(net.stations[OTHER], net.stations[VICTIM], address(VICTIM)) as stream:
+            send_all(
+                net.stations[LIAR],
+                [frame(number, source=address(LIAR), destination=BROADCAST) for number in range(count)],
+            )
+            wait_until(
+                lambda: (net.ports[LIAR].stats - before).rx_frames == count,
+                timeout=PATIENCE,
+                what="the switch has heard them",
+            )
+            stream.wait_for(500)
+        net.barrier()
+        # What the other hears is the flood alone: the stream is its own, and for the victim.
+        passed = net.ports[OTHER].stats.tx_frames - heard
+        assert 0 < passed < count // 5
+        assert told(before, net.ports[LIAR].stats) == {"switch_limited": count - passed}
 
 
 def test_who_claims_anothers_address_is_told_by_a_counter() -> None:

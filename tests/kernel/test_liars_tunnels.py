@@ -193,8 +193,9 @@ END = 1 << 16
 FORGED: dict[str, tuple[Callable[[Tunnel], list[bytes]], str | None]] = {
     "a-strangers-address": (
         lambda tunnel: [tunnel.packet(tunnel.wrap(LIE), source=STRANGER6 if tunnel.v6 else STRANGER4)],
-        None,
+        "NoPorts",
     ),
+    # They count once their time is over: see below.
     "half-of-it": (lambda tunnel: _cut(tunnel, tunnel.wrap(LIE), (0, 48)), None),
     "the-end-alone": (lambda tunnel: _cut(tunnel, tunnel.wrap(LIE), (48, END)), None),
     "overlapping-fragments": (
@@ -203,7 +204,7 @@ FORGED: dict[str, tuple[Callable[[Tunnel], list[bytes]], str | None]] = {
     ),
 }
 FORGED_UDP: dict[str, tuple[Callable[[Tunnel], list[bytes]], str | None]] = {
-    "a-strangers-port": (lambda tunnel: [tunnel.packet(tunnel.wrap(LIE), port=1703)], None),
+    "a-strangers-port": (lambda tunnel: [tunnel.packet(tunnel.wrap(LIE), port=1703)], "NoPorts"),
     "a-checksum": (lambda tunnel: [tunnel.packet(tunnel.wrap(LIE), chksum=0x1234)], "InCsumErrors"),
     "a-length-past-the-packet": (lambda tunnel: [tunnel.packet(tunnel.wrap(LIE), len=4000)], "InErrors"),
 }
@@ -231,11 +232,31 @@ def test_what_is_forged_around_a_payload_never_comes_that_far(
 ) -> None:
     """A stranger's packet, a wrong checksum and bad fragments stay in the kernel; no other counter moves."""
     make, counter = (FORGED | FORGED_UDP)[name]
+    if counter == "NoPorts" and not tunnel.udp:
+        # Of raw sockets the kernel tells nothing.
+        counter = None
     before = _kernel_counter(tunnel, counter) if counter else 0
     told = {"rx_missed": TIMES} if name in TOLD else {}
     assert ears.among(*repeated([lambda: tunnel.send(*make(tunnel))], TIMES)) == told
     if counter:
         assert _kernel_counter(tunnel, counter) - before >= TIMES
+
+
+@pytest.mark.parametrize("name", ["half-of-it", "the-end-alone"])
+@pytest.mark.parametrize("alone", ["l2tpv3-udp", "gre-ipv6"], indirect=True)
+def test_fragments_that_stay_alone_are_counted_when_their_time_is_over(alone: Tunnel, name: str) -> None:
+    """What the rest of never comes is given up by the kernel, which counts it; the port hears of nothing."""
+    alone.namespace.sysctl("ipv6/ip6frag_time" if alone.v6 else "ipv4/ipfrag_time", "1")
+    make, _ = FORGED[name]
+    before = _kernel_counter(alone, "ReasmFails")
+    with alone.heard() as ears:
+        assert ears.among(*repeated([lambda: alone.send(*make(alone))], TIMES)) == {}
+        wait_until(
+            lambda: _kernel_counter(alone, "ReasmFails") - before == TIMES,
+            timeout=20,
+            what="they are given up",
+        )
+        assert ears.among() == {}
 
 
 @EACH_ALONE

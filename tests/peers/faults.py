@@ -155,11 +155,18 @@ def cases(counts: Mapping[str, int]) -> Iterator[Case]:
 
 
 def sample(every: list[Case], share: float, seed: int) -> list[Case]:
-    """A share of cases, chosen anew by each seed: at least one for each call and errno where it is not 0."""
+    """A share of cases, chosen anew by each seed: at least one for each call, whatever the share.
+
+    So every call fails in each run, in one of its turns and with one of its errnos.
+    """
     if share >= 1:
         return every
     chance = random.Random(seed)  # noqa: S311 # reproducible, not secret
-    return sorted(chance.sample(every, min(len(every), max(1, round(share * len(every))))), key=every.index)
+    mixed = chance.sample(every, len(every))
+    first = {case.call: case for case in reversed(mixed)}.values()
+    others = [case for case in mixed if case not in first]
+    chosen = {*first, *others[: max(0, round(share * len(every)) - len(first))]}
+    return [case for case in every if case in chosen]
 
 
 @functools.cache
@@ -189,6 +196,7 @@ class Found:
     Attributes:
         scenario: its name.
         cases: how many cases were run.
+        calls: which calls failed in them.
         unfired: those whose call was not made so often that time.
         counts: how often each call is made without faults.
         outcomes: how many cases worked all the same, and how many ended with which error.
@@ -197,6 +205,7 @@ class Found:
 
     scenario: str
     cases: int
+    calls: list[str]
     unfired: int
     counts: dict[str, int]
     outcomes: dict[str, int]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
 import sys
+from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,6 +102,15 @@ class Process:
     descriptors: int
     threads: int
     busy: float
+
+
+def threads(pid: int) -> Counter[str]:
+    """How many threads of each name a process has; those that it gave none have the process's."""
+    found: Counter[str] = Counter()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found[task.joinpath("comm").read_text(encoding="ascii").strip()] += 1
+    return found
 
 
 def process(pid: int) -> Process:

@@ -7,7 +7,7 @@ equation names its hop, so that a frame that is unaccounted for points to where 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from peers.accounting import accounted
 from peers.lan import passed_on
@@ -52,6 +52,13 @@ class Equation:
         )
 
 
+class Beside(NamedTuple):
+    """What was sent past an end's own counters: messages, and the octets of what they carry."""
+
+    messages: int = 0
+    octets: int = 0
+
+
 def came(stats: PortStats) -> int:
     """How many frames the kernel had for a port: received, dropped by a reason, or missed."""
     return (
@@ -73,6 +80,7 @@ class Reading:
         ends: those of the ports at the far ends.
         links: those of interfaces, by the host's name and the interface's.
         lies: how many messages that are no frames of ours were sent to a port, by its name.
+        lied: their octets.
         reports: the messages of ICMP at the far ends, by the host's name.
     """
 
@@ -80,6 +88,7 @@ class Reading:
     ends: Mapping[str, PortStats]
     links: Mapping[tuple[str, str], Link]
     lies: Mapping[str, int]
+    lied: Mapping[str, int]
     reports: Mapping[str, Reports]
 
     def since(self, earlier: Reading) -> Reading:
@@ -93,6 +102,7 @@ class Reading:
             {name: stats - earlier.ends[name] for name, stats in self.ends.items()},
             {key: link - earlier.links[key] for key, link in self.links.items() if key in earlier.links},
             {name: count - earlier.lies[name] for name, count in self.lies.items()},
+            {name: octets - earlier.lied[name] for name, octets in self.lied.items()},
             {name: each - earlier.reports[name] for name, each in self.reports.items()},
         )
 

@@ -46,6 +46,7 @@ class Site:
         tap: that of the host, which ``cable`` joins to the end.
         cable: the cable.
         lies: how many messages were sent past the end.
+        lied: their octets.
         disturbed: whether an interface on the way was made anew in this epoch, and its counters are gone.
         watched: the interfaces on the way.
     """
@@ -60,6 +61,7 @@ class Site:
     tap: TransportPort | None = None
     cable: vecwire.Cable | None = None
     lies: int = 0
+    lied: int = 0
     disturbed: bool = False
     watched: list[tuple[Namespace, str]] = field(default_factory=list)
 
@@ -101,6 +103,7 @@ class Site:
                 tunnel.send(message)
             tunnel.setblocking(False)
         self.lies += times
+        self.lied += times * len(message)
 
     def close(self) -> None:
         """Gives the ends back."""

@@ -9,11 +9,15 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from peers.accounting import accounted
+from soak.ledger import Equation
 from vecwire.traffic import Blast, Sink, Traffic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
+    from soak.ledger import Reading
     from soak.sites import Site
     from vecwire.traffic import Rate
     from vecwire.transports import TransportPort
@@ -33,13 +37,32 @@ class Arrivals:
         sender: whose they are.
         receiver: whom they are for.
         sent: how many were sent.
+        marks: how many marks were sent beside them.
         counts: what the sink has counted.
     """
 
     sender: str
     receiver: str
     sent: int
+    marks: int
     counts: dict[str, int]
+
+    def equations(self, sending: Reading, receiving: Reading, marks: int) -> Iterator[Equation]:
+        """What blasts have sent is what their end was given, and what the sink's end has received was judged.
+
+        Args:
+            sending: from the beginning until all that was sent is at rest, lies not yet told.
+            receiving: from the beginning until nothing more was received.
+            marks: how many marks were sent by everybody: a sink does not count those that came to its end.
+        """
+        given, came = sending.ends[self.sender], receiving.ends[self.receiver]
+        yield Equation(
+            f"blast of {self.sender}", ("sent", self.sent + self.marks), ("sent or dropped", accounted(given))
+        )
+        judged = sum(self.counts[name] for name in ("frames", "foreign", "corrupted"))
+        yield Equation(
+            f"sink of {self.receiver}", ("received", came.rx_frames), ("judged", judged), more=marks
+        )
 
     def faults(self, *, duplicated: int, flooded: int) -> list[str]:
         """What no loss explains: damaged, twice, or more than were sent.
@@ -112,7 +135,13 @@ class Pair:
             thread.join()
         self._readers = []
         return [
-            Arrivals(sender.name, receiver.name, sum(blast.frames for blast in blasts), sink.report().counts)
+            Arrivals(
+                sender.name,
+                receiver.name,
+                sum(blast.frames for blast in blasts),
+                sum(blast.marks for blast in blasts),
+                sink.report().counts,
+            )
             for (sender, receiver), blasts, sink in zip(self._ways, self._blasts, self._sinks, strict=True)
         ]
 

@@ -1,6 +1,6 @@
 """A soak: the service at saturation over all transports, with peers that come and go, and its books.
 
-``VECWIRE_SOAK_SECONDS`` says for how long, 45 by default; ``VECWIRE_SOAK_FOLDER`` where the readings are
+``VECWIRE_SOAK_SECONDS`` says for how long, 60 by default; ``VECWIRE_SOAK_FOLDER`` where the readings are
 written and drawn. Each epoch ends at rest, where every equation of the ledger must hold to the frame.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from soak import events
+from soak.kernel import threads
 from soak.series import Sampler, draw, growth, write
 from soak.streams import Pair, Stream
 from soak.town import Town, town
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from soak.events import Event
+    from soak.ledger import Equation, Reading
+    from soak.streams import Arrivals
 
-SECONDS = float(os.environ.get("VECWIRE_SOAK_SECONDS", "45"))
+SECONDS = float(os.environ.get("VECWIRE_SOAK_SECONDS", "60"))
 FOLDER = os.environ.get("VECWIRE_SOAK_FOLDER")
 #: Seconds of traffic between two rests.
 EPOCH = 5.0
@@ -37,8 +40,10 @@ RATE = Rate(frames=60_000)
 #: What the service may grow by once it is warm, in kB; and in kB a minute, where there are minutes.
 GROWTH = 4096
 SLOPE = 40.0
-#: The main thread, the worker, the keeper, the guard; and asyncio's pool, whose threads come as need be.
-THREADS = 4 + min(32, (os.cpu_count() or 1) + 4)
+#: The service's own threads, by name: as many of each at every rest.
+NAMED = {"vecwire-worker0": 1, "vecwire-keeper": 1, "vecwire-guard": 1}
+#: The main thread, and asyncio's pool, whose threads come as need be: they have no names of ours.
+UNNAMED = 1 + min(32, (os.cpu_count() or 1) + 4)
 #: Seconds from which on a slope says something.
 LONG = 600.0
 #: Drops that no peer here can provoke: the kernel judges what hosts write; limits and groups are not set.
@@ -126,6 +131,8 @@ class Soak:
             for name, counter in told
             if counted.ports[name].counters[counter] != events.LIES
         ]
+        books = self._books(arrivals, honest.since(self.before), since)
+        faults += [str(each) for each in books if not each.holds]
         faults += where.faults(since)
         drops = where.kernel_drops()
         disturbed = {each.name for each in where.sites if each.disturbed}
@@ -138,11 +145,17 @@ class Soak:
         assert not faults, "\n".join(faults)
         self.before = now
         self.totals["epochs"] += 1
-        self.totals["equations"] += where.checked(since)
+        self.totals["equations"] += where.checked(since) + len(books)
         self.totals["stamped"] += sum(each.sent for each in arrivals)
         self.totals["stamped lost"] += sum(each.sent - each.counts["received"] for each in arrivals)
         for stats in since.ports.values():
             self.totals.update({name: stats.counters[name] for name in stats.counters if "most" not in name})
+
+    @staticmethod
+    def _books(arrivals: Sequence[Arrivals], sending: Reading, receiving: Reading) -> list[Equation]:
+        """What blasts and sinks have counted, held against the ports that they work with."""
+        marks = sum(each.marks for each in arrivals)
+        return [found for each in arrivals for found in each.equations(sending, receiving, marks)]
 
 
 def keep(soak: Soak, sampler: Sampler) -> None:
@@ -172,7 +185,10 @@ def test_nothing_grows_and_no_frame_is_unaccounted_for() -> None:
             if number == 0:
                 warm, first = taken.descriptors, len(sampler.samples)
             assert taken.descriptors == warm, "descriptors do not come back to what they were"
-            assert taken.threads <= THREADS, "there are more threads than there is work for"
+            named = threads(where.service.process.pid)
+            unnamed = sum(count for name, count in named.items() if not name.startswith("vecwire-"))
+            assert {name: count for name, count in named.items() if name.startswith("vecwire-")} == NAMED
+            assert unnamed <= UNNAMED, "there are more threads than there is work for"
             if time.monotonic() - start > SECONDS - EPOCH and number + 1 >= len(events.ROUND):
                 break
     assert where.service.returncode == 0

@@ -152,6 +152,7 @@ class Town:
             ends,
             dict(found for site in self.sites for found in site.links()),
             {**{site.name: site.lies for site in self.sites}, "guest": self.guests},
+            {site.name: site.lied for site in self.sites},
             {site.name: site.reports() for site in self.sites},
         )
 

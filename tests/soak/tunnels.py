@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import vecwire
 from peers.hosts import MTU, TUNNELS
 from soak.kernel import inet_drops, links
-from soak.ledger import Equation, Reading, came
+from soak.ledger import Beside, Equation, Reading, came
 from soak.sites import Site
 
 if TYPE_CHECKING:
@@ -46,25 +46,28 @@ class Tunnelled(Site):
     def equations(self, since: Reading) -> Iterator[Equation]:
         """The port, the outer interfaces, the end."""
         port, end = since.ports[self.name], since.ends[self.name]
-        lies, reports = since.lies[self.name], since.reports[self.name]
+        reports = since.reports[self.name]
+        lies = Beside(since.lies[self.name], since.lied[self.name])
         here, there = (since.links[self.name, each] for each in (self.wan, f"far:{self.wan}"))
         for what, sender, others, link, receiver, peer, reported in (
             (f"{self.name}, in", end, lies, there, port, here, reports.sent),
-            (f"{self.name}, out", port, 0, here, end, there, reports.received),
+            (f"{self.name}, out", port, Beside(), here, end, there, reports.received),
         ):
             yield Equation(what, ("wire sent", link.tx_frames), ("wire received", peer.rx_frames))
             yield from self._hop(what, sender, others, link, receiver, reported)
         yield from self._stack_equations(since)
 
     def _hop(
-        self, what: str, sender: PortStats, others: int, link: Link, receiver: PortStats, reported: int
+        self, what: str, sender: PortStats, others: Beside, link: Link, receiver: PortStats, reported: int
     ) -> Iterator[Equation]:
         """What the one end has sent is what the other received, or missed; and reports beside it.
 
         Where a raw socket has no room, the kernel reports to the sender that the protocol is unreachable
         (raw_v4_input(), net/ipv4/raw.c): its packets are on the wire too.
         """
-        yield Equation(what, ("sent", sender.tx_frames + others + reported), ("wire sent", link.tx_frames))
+        yield Equation(
+            what, ("sent", sender.tx_frames + others.messages + reported), ("wire sent", link.tx_frames)
+        )
         yield Equation(what, ("wire sent", link.tx_frames - reported), ("came", came(receiver)))
 
     def kernel_drops(self) -> int | None:
@@ -107,19 +110,20 @@ class L2tpv3Udp(Tunnelled):
     kind = "l2tpv3"
 
     def _hop(
-        self, what: str, sender: PortStats, others: int, link: Link, receiver: PortStats, reported: int
+        self, what: str, sender: PortStats, others: Beside, link: Link, receiver: PortStats, reported: int
     ) -> Iterator[Equation]:
         """What was sent, in octets of the wire; and what came of it, as near as messages tell."""
-        if not others and not reported:
+        if not reported:
+            told = sender.tx_octets + L2TPV3_UDP * sender.tx_frames + others.octets
             yield Equation(
                 what,
-                ("octets sent", sender.tx_octets + L2TPV3_UDP * sender.tx_frames + OUTER * link.tx_frames),
+                ("octets sent", told + OUTER * link.tx_frames),
                 ("octets on the wire", link.tx_octets),
             )
         missed = receiver.rx_missed
         yield Equation(
             what,
-            ("sent", sender.tx_frames + others),
+            ("sent", sender.tx_frames + others.messages),
             ("came, less messages missed", came(receiver) - missed),
             more=missed * MOST_IN_A_MESSAGE,
             least=missed,

@@ -47,7 +47,7 @@ LAYERS: dict[str, set[str]] = {
     "demo": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter", "probe"},
     "bench": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "cli": {
-        *("errors", "confine", "wire", "spec", "bpf", "path", "port", "capture", "transports"),
+        *("errors", "host", "confine", "wire", "spec", "bpf", "path", "port", "capture", "transports"),
         *("switch", "aio", "traffic", "probe", "meter", "service", "client", "demo", "bench"),
     },
     "__main__": {"cli"},

@@ -18,7 +18,7 @@ from vecwire.cli._signals import Interrupted, Signals
 from vecwire.meter import Meter
 from vecwire.port import PortInfo
 from vecwire.service import privileges
-from vecwire.spec import Spec, parse
+from vecwire.spec import Spec, parse, public
 from vecwire.transports import TransportPort, open_port
 from vecwire.transports._refusal import WITHOUT
 
@@ -66,7 +66,9 @@ def run(
     with Signals() as signals, contextlib.suppress(Interrupted), contextlib.ExitStack() as stack:
         ports = [stack.enter_context(open_port(spec)) for spec in parsed]
         for port in ports:
-            logger.info("%s: opened, with %s", port.spec, ", ".join(port.info.offloads) or "no offloads")
+            logger.info(
+                "%s: opened, with %s", port.spec.public, ", ".join(port.info.offloads) or "no offloads"
+            )
             warn(port.info, json=shared.json)
         signals.hold()
         names = label_all(parsed)
@@ -79,14 +81,19 @@ def run(
         _say_end(meter, shared)
 
 
-def give_up(specs: Sequence[Spec], shared: Shared) -> None:
+def give_up(specs: Sequence[Spec], shared: Shared, *, files: bool = False) -> None:
     """Gives up the capabilities that are not needed any more, before any thread begins.
+
+    Args:
+        specs: Of all ports.
+        shared: The shared options.
+        files: Whether files are opened later, as captures are.
 
     Raises:
         UnsupportedError: The kernel refuses.
         PortError: There is no such user.
     """
-    privileges.keep_needed([] if shared.drop else specs, shared.user)
+    privileges.keep_needed([] if shared.drop else specs, shared.user, files=files and not shared.drop)
 
 
 def label_all(specs: Sequence[Spec]) -> list[str]:
@@ -109,7 +116,7 @@ def warn(info: PortInfo, *, json: bool) -> None:
         if json:
             print_json({"event": "warning", "port": info.spec, "refused": what, "why": why, "remedy": remedy})
         else:
-            sys.stderr.write(f"vecwire: warning: {info.spec}: no {what}: {why}\n")
+            sys.stderr.write(f"vecwire: warning: {public(info.spec)}: no {what}: {why}\n")
             if remedy:
                 sys.stderr.write(f"  remedy: {remedy}\n")
 

@@ -17,6 +17,8 @@ from vecwire.cli._counters import info_object
 from vecwire.cli._output import print_json, print_line
 from vecwire.cli._running import Shared, give_up, warn
 from vecwire.cli._signals import Interrupted, Signals
+from vecwire.confine import Seccomp, confine
+from vecwire.host import start
 from vecwire.spec import parse
 from vecwire.transports import TransportPort, open_port
 
@@ -50,23 +52,52 @@ class View(Protocol):
 
 
 class _Worker(threading.Thread):
-    """Does the job; what it fails with is kept."""
+    """Does the job, with the rights of a worker; what it fails with is kept."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, mode: Seccomp) -> None:
         super().__init__(name="vecwire-traffic")
         self._job = job
+        self._mode = mode
+        self._confined = threading.Event()
+        self._begun = threading.Event()
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        """Does the job."""
+        """Gives up what the job does not need, and does it once it is told to."""
         try:
+            confine(self._mode)
+            self._confined.set()
+            self._begun.wait()
             self._job.run()
         except BaseException as error:  # noqa: BLE001 # raised again by the main thread
             self.error = error
+            self._confined.set()
+
+    def prepare(self) -> None:
+        """Starts the thread, which does nothing yet.
+
+        Raises:
+            UnsupportedError: if its system calls are to be filtered, and cannot be.
+            PortError: if there is no thread to be had.
+        """
+        start(self)
+        self._confined.wait()
+        if self.error is not None:
+            self.join()
+            raise self.error
+
+    def begin(self) -> None:
+        """Has it do the job."""
+        self._begun.set()
 
 
 def work(
-    spec: str, make: Callable[[TransportPort], tuple[Job, View]], shared: Shared, *, quiet: bool = False
+    spec: str,
+    make: Callable[[TransportPort], tuple[Job, View]],
+    shared: Shared,
+    seccomp: Seccomp,
+    *,
+    quiet: bool = False,
 ) -> bool:
     """Opens a port and has a job done on it until that is done, SIGINT, SIGTERM or the end of the duration.
 
@@ -74,6 +105,7 @@ def work(
         spec: The text of the spec.
         make: Makes the job and its view for the open port; a ValueError says that an option is wrong.
         shared: The shared options.
+        seccomp: Whether the thread that does the job is held to a worker's system calls.
         quiet: Whether the last event and the result are printed by who calls.
 
     Returns:
@@ -93,17 +125,21 @@ def work(
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         give_up([parsed], shared)
-        worker = _Worker(job)
-        if shared.json:
-            print_json({"event": "ready", "port": info_object(port.info)})
-        else:
-            print_line("ready")
-        worker.start()
+        # Brought back by this thread, which has what that takes.
+        port.kept = True
+        worker = _Worker(job, seccomp)
+        worker.prepare()
         try:
+            if shared.json:
+                print_json({"event": "ready", "port": info_object(port.info)})
+            else:
+                print_line("ready")
+            worker.begin()
             with _display(shared) as show:
-                _watch(signals, worker, view, shared, show)
+                _watch(signals, worker, port, view, shared, show)
         finally:
             job.stop()
+            worker.begin()
             worker.join()
         if worker.error is not None:
             raise worker.error
@@ -141,18 +177,24 @@ def span_of(nanoseconds: float) -> str:
 
 
 def _watch(
-    signals: Signals, worker: _Worker, view: View, shared: Shared, show: Callable[[View], None]
+    signals: Signals,
+    worker: _Worker,
+    port: TransportPort,
+    view: View,
+    shared: Shared,
+    show: Callable[[View], None],
 ) -> None:
-    """Sleeps until the job is done or it is time to end, and shows how far it is as often as wanted."""
-    start = time.monotonic()
+    """Sleeps until the job is done or it is time to end; shows how far it is, and brings the port back."""
+    began = moment = time.monotonic()
     every = shared.stats or (LIVE_SECONDS if sys.stdout.isatty() and not shared.json else None)
-    end = None if shared.duration is None else start + shared.duration
-    due = None if every is None else start + every
+    end = None if shared.duration is None else began + shared.duration
+    due = None if every is None else began + every
     while worker.is_alive():
-        moments = [start + LOOK_SECONDS, *(moment for moment in (end, due) if moment is not None)]
+        moments = [moment + LOOK_SECONDS, *(moment for moment in (end, due) if moment is not None)]
         if signals.wait(min(moments) - time.monotonic()):
             return
-        start = moment = time.monotonic()
+        port.recover_when_due()
+        moment = time.monotonic()
         if due is not None and every is not None and moment >= due:
             show(view)
             due = max(due + every, moment)

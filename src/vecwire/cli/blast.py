@@ -6,10 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-from vecwire.cli._common import DurationOption, JsonOption, SpecArgument, StatsOption, VerboseOption
+from vecwire.cli._common import (
+    DropOption,
+    DurationOption,
+    JsonOption,
+    SeccompOption,
+    SpecArgument,
+    StatsOption,
+    UserOption,
+    VerboseOption,
+)
 from vecwire.cli._counters import quantity
 from vecwire.cli._running import Shared
 from vecwire.cli._traffic import Rows, work
+from vecwire.confine import Seccomp
 from vecwire.traffic.blast import Blast
 from vecwire.traffic.plan import FRAMES, MACS, Traffic, read_rate, read_sizes
 from vecwire.transports import TransportPort
@@ -45,6 +55,9 @@ Marks tell a sink when it began and how many frames there were. With --json it p
 
 Addresses are those kept for measurements (RFC 2544, RFC 5180), unless others are given.
 
+Once the port is open it keeps only the capabilities that opening it again takes, and none with --drop. The
+thread that sends frames has none, and only the system calls of its loop.
+
 Examples:
 
     vecwire blast --rate 10k --duration 10 raw,ifname=eth1
@@ -79,6 +92,9 @@ def command(
     destination_mac: Annotated[str, typer.Option(metavar="MAC", help="Whom for.")] = MACS[1],
     duration: DurationOption = None,
     stats: StatsOption = None,
+    user: UserOption = None,
+    drop: DropOption = False,
+    seccomp: SeccompOption = Seccomp.ON,
     json: JsonOption = False,
     verbose: VerboseOption = 0,  # noqa: ARG001 # its callback does the work
 ) -> None:
@@ -98,7 +114,7 @@ def command(
         blast = Blast(opened, traffic, wanted, count=count or 0, seconds=duration)
         return blast, Sent(blast)
 
-    work(spec, make, Shared(json=json, stats=stats))
+    work(spec, make, Shared(json=json, stats=stats, user=user, drop=drop), seccomp)
 
 
 @dataclass(slots=True)

@@ -16,10 +16,18 @@ import typer
 from vecwire.capture import SNAPLEN, Form, Recorder, Rotation, form_of
 from vecwire.capture.files import Interface, Statistics
 from vecwire.capture.sockets import Tap
-from vecwire.cli._common import DurationOption, JsonOption, SpecArgument, StatsOption, VerboseOption
+from vecwire.cli._common import (
+    DropOption,
+    DurationOption,
+    JsonOption,
+    SpecArgument,
+    StatsOption,
+    UserOption,
+    VerboseOption,
+)
 from vecwire.cli._dumping import Dump, Files, Lines, Patience, Show, reasons
 from vecwire.cli._quantities import parse_octets
-from vecwire.cli._running import label_all, warn
+from vecwire.cli._running import Shared, give_up, label_all, warn
 from vecwire.cli._signals import ENDING, Interrupted, Signals
 from vecwire.cli._wakeup import Wakeup
 from vecwire.spec import Spec, parse
@@ -44,6 +52,9 @@ frames were captured, and how many were dropped, by reason; pcapng files tell so
 end is taken yet, for two seconds at the most; a pipe that nobody reads is waited for as long, unless a
 second signal comes. Several files are written one after the other with --rotate-size and --rotate-time,
 numbered: trace-00001.pcapng. When the disk is full, the file ends with a whole frame, and the exit code is 1.
+
+Once the port is open it keeps only the capabilities that opening it again takes and, where root writes files,
+the one to write into anybody's folder. With --drop it keeps none; with --user it writes as that user.
 
 With --json it prints one object a line: "ready", "stats" (every --stats seconds), "end", and without -w one
 for each frame.
@@ -123,6 +134,8 @@ def command(
     ] = False,
     duration: DurationOption = None,
     stats: StatsOption = None,
+    user: UserOption = None,
+    drop: DropOption = False,
     json: JsonOption = False,
     verbose: VerboseOption = 0,  # noqa: ARG001 # its callback does the work
 ) -> None:
@@ -134,6 +147,7 @@ def command(
     with Signals(), contextlib.suppress(Interrupted), open_port(wanted) as port:
         warn(port.info, json=json)
         with _listening(port, incoming=incoming, ring=write is not None) as tap, Wakeup(ENDING) as wakeup:
+            give_up([wanted], Shared(user=user, drop=drop), files=write is not None)
             show = Show(json=json, every=stats, writes=write is not None)
             dump, patience = Dump(port, tap, count=count), Patience(wakeup, duration)
             if write is None:
@@ -198,7 +212,7 @@ def _listening(port: TransportPort, *, incoming: bool, ring: bool) -> Iterator[T
     both = port.spec.transport == "raw" and not incoming
     with contextlib.closing(Tap(port.info.descriptors.get("rx", -1), outgoing=both, ring=ring)) as tap:
         if both and not tap.both:
-            logger.warning("%s: frames that this host sends are not captured", port.spec)
+            logger.warning("%s: frames that this host sends are not captured", port.spec.public)
         yield tap
 
 

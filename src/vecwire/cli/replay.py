@@ -6,10 +6,18 @@ from typing import Annotated
 
 import typer
 
-from vecwire.cli._common import DurationOption, JsonOption, SpecArgument, StatsOption, VerboseOption
+from vecwire.cli._common import (
+    DropOption,
+    DurationOption,
+    JsonOption,
+    SpecArgument,
+    StatsOption,
+    UserOption,
+    VerboseOption,
+)
 from vecwire.cli._quantities import parse_rate
 from vecwire.cli._replaying import Replay, Show, Timing
-from vecwire.cli._running import warn
+from vecwire.cli._running import Shared, give_up, warn
 from vecwire.cli._signals import Interrupted, Signals
 from vecwire.spec import parse
 from vecwire.traffic.plan import Rate
@@ -27,6 +35,12 @@ It ends after --loop times through the file (0 is for ever), after --duration, o
 tells what has left and what was dropped, by reason. How late frames were given to the kernel is told, too:
 on average, 99 of 100, and the worst. --spin keeps the processor before a frame is due, for those who need
 it on the microsecond.
+
+Once the port is open it keeps only the capabilities that opening it again takes and, for root, the one to
+read anybody's file. With --drop it keeps none; with --user it reads the file as that user.
+
+Once the port is open it keeps only the capabilities that opening it again takes and, for root, the one to
+read anybody's file. With --drop it keeps none; with --user it reads the file as that user.
 
 With --json it prints one event a line: "ready", "stats" (every --stats seconds), "end".
 
@@ -71,6 +85,8 @@ def command(
     ] = 0,
     duration: DurationOption = None,
     stats: StatsOption = None,
+    user: UserOption = None,
+    drop: DropOption = False,
     json: JsonOption = False,
     verbose: VerboseOption = 0,  # noqa: ARG001 # its callback does the work
 ) -> None:
@@ -82,8 +98,10 @@ def command(
     timing = Timing(speed=speed or 1.0, rate=Rate() if flat_out else rate)
     replay = Replay(file, timing, loops=loop, spin=spin * 1000)
     replay.check()
-    with Signals() as signals, contextlib.suppress(Interrupted), open_port(parse(spec)) as port:
+    parsed = parse(spec)
+    with Signals() as signals, contextlib.suppress(Interrupted), open_port(parsed) as port:
         warn(port.info, json=json)
         signals.hold()
+        give_up([parsed], Shared(user=user, drop=drop), files=str(file) != "-")
         with Show(replay, port, json=json, every=stats) as show:
             replay.run(port, signals, show, duration=duration)

@@ -7,10 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from vecwire.cli._common import DurationOption, JsonOption, SpecArgument, StatsOption, VerboseOption
+from vecwire.cli._common import (
+    DropOption,
+    DurationOption,
+    JsonOption,
+    SeccompOption,
+    SpecArgument,
+    StatsOption,
+    UserOption,
+    VerboseOption,
+)
 from vecwire.cli._counters import quantity
 from vecwire.cli._running import Shared
 from vecwire.cli._traffic import Rows, span_of, tell, work
+from vecwire.confine import Seccomp
 from vecwire.errors import VecwireError
 from vecwire.path.tally import MEANINGS
 from vecwire.traffic.sink import LATENCIES, Latency, Report, Sink
@@ -41,6 +51,9 @@ on SIGTERM. Then it prints a table. With --json it prints one event a line: "war
 
 Limits make it a test: where one is broken, or nothing came at all, it says so and the exit code is 1. They
 are shares of the frames sent, 0.1%, or numbers of frames.
+
+Once the port is open it keeps only the capabilities that opening it again takes, and none with --drop. The
+thread that judges frames has none, and only the system calls of its loop.
 
 Examples:
 
@@ -139,6 +152,9 @@ def command(
     ] = None,
     duration: DurationOption = None,
     stats: StatsOption = None,
+    user: UserOption = None,
+    drop: DropOption = False,
+    seccomp: SeccompOption = Seccomp.ON,
     json: JsonOption = False,
     verbose: VerboseOption = 0,  # noqa: ARG001 # its callback does the work
 ) -> None:
@@ -163,7 +179,8 @@ def command(
         made.append(Sink(port, count=count or 0, once=once))
         return made[0], Received(made[0])
 
-    if work(spec, make, Shared(json=json, duration=duration, stats=stats), quiet=True):
+    shared = Shared(json=json, duration=duration, stats=stats, user=user, drop=drop)
+    if work(spec, make, shared, seccomp, quiet=True):
         broken = limits.broken(made[0].report())
         tell(Received(made[0], broken), json=json)
         if broken:

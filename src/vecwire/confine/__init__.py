@@ -12,6 +12,7 @@ are going to be.
 """
 
 import logging
+from collections.abc import Callable
 from enum import StrEnum
 
 from vecwire.confine import seccomp
@@ -32,8 +33,11 @@ class Seccomp(StrEnum):
 def confine(mode: Seccomp) -> bool:
     """Takes from the calling thread what no worker needs.
 
+    Capabilities, no-new-privileges and the filter are each given up whatever becomes of the others.
+
     Args:
-        mode: with ``on`` a host that has no libseccomp, or whose kernel has no filters, is only logged.
+        mode: with ``on`` a host that has no libseccomp, or whose kernel refuses one of the three, is only
+            logged.
 
     Returns:
         Whether system calls are filtered now.
@@ -41,15 +45,27 @@ def confine(mode: Seccomp) -> bool:
     Raises:
         UnsupportedError: if that is required, and cannot be had.
     """
+    _try(mode, _drop_capabilities)
+    _try(mode, lambda: prctl("set no-new-privileges", PR_SET_NO_NEW_PRIVS, 1))
+    return mode is not Seccomp.OFF and _try(mode, seccomp.apply)
+
+
+def _try(mode: Seccomp, step: Callable[[], None]) -> bool:
+    """Takes a step; whether that was possible.
+
+    Raises:
+        UnsupportedError: if it must be, and was not.
+    """
     try:
-        if Privileges.read().permitted:
-            set_capabilities((), (), "give up the capabilities of a worker")
-        prctl("set no-new-privileges", PR_SET_NO_NEW_PRIVS, 1)
-        if mode is not Seccomp.OFF:
-            seccomp.apply()
-            return True
+        step()
     except UnsupportedError as error:
         if mode is Seccomp.REQUIRE:
             raise
         logger.warning("a worker may do more than it needs: %s; %s", error, error.remedy)
-    return False
+        return False
+    return True
+
+
+def _drop_capabilities() -> None:
+    if Privileges.read().permitted:
+        set_capabilities((), (), "give up the capabilities of a worker")

@@ -1,23 +1,26 @@
 """The metrics over HTTP: ``GET /metrics`` for Prometheus, ``GET /healthz`` for whoever restarts services.
 
 On the loopback unless told otherwise: nobody is asked who they are. Each connection has a thread and one
-request, and is given up where the other side is silent for long; there is a bound on how many there are. So a
-slow or malicious client costs little.
+request, which must be there whole within some seconds, however its octets are spread, and is given up where
+the answer is not taken within as many; there is a bound on how many there are. So a slow or malicious client
+costs little.
 """
 
 import contextlib
+import io
 import ipaddress
 import json
 import logging
 import socket
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from prometheus_client.exposition import choose_encoder
 
@@ -26,11 +29,14 @@ from vecwire.host import start
 from vecwire.service.metrics import registry_of
 from vecwire.service.state import Controlled
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 logger = logging.getLogger("vecwire.service")
 
 LOOPBACK = "127.0.0.1"
 MOST_CONNECTIONS = 16
-#: How long a client may be silent, or take nothing, in seconds.
+#: How long a client may take for its request, and then to take the answer, in seconds.
 PATIENCE = 5.0
 #: How long no connection is taken after one could not be, in seconds.
 PAUSE = 0.1
@@ -160,6 +166,34 @@ class _Server(ThreadingMixIn, TCPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
 
+class _Timely(io.RawIOBase):
+    """What a connection says until so many seconds are over, all of it together.
+
+    A timeout of the socket's own begins anew with each octet.
+    """
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        super().__init__()
+        self._connection = connection
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Takes what is there; 0 at the end.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request took too long")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
@@ -168,6 +202,12 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = PATIENCE
     pages: ClassVar[dict[str, str]] = {"/metrics": "_metrics", "/healthz": "_health"}
+
+    def setup(self) -> None:
+        """Has the whole request be read by a deadline."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Timely(self.connection, self.timeout))
 
     def do_GET(self) -> None:
         """Answers with the page, or says that there is none."""
@@ -193,6 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
         return "application/json", json.dumps(about).encode() + b"\n"
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        # For each of the two calls that send, however little the other side takes at a time (socket.sendall).
+        self.connection.settimeout(self.timeout)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

@@ -11,7 +11,6 @@ service from a thread of its own, which ``vecwire.service.state.Controlled`` all
 """
 
 import platform
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from vecwire.service.state import CableState, Controlled, PortState, ServiceState, SwitchState
+from vecwire.spec import public
 from vecwire.wire.counters import DROPS, MAXIMA, MEANINGS
 
 DROPPED = "vecwire_port_drops"
@@ -48,8 +48,6 @@ _BETTER: dict[str, str] = {
     "lost": "losses",
     "recovered": "recoveries",
 }
-#: What nobody but the tunnel's two ends should know.
-_SECRET = re.compile(r"((?:rx|tx)_cookie=)(?:\"[^\"]*\"|[^,]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +72,6 @@ def place_of(counter: str) -> Place:
     if counter in DROPS:
         return Place(DROPPED, {"stage": stage, "reason": rest})
     return Place(f"vecwire_port_{_BETTER.get(counter, f'{stage}_{rest}')}", {})
-
-
-def public(spec: str) -> str:
-    """A spec's text without its cookies: metrics are read by more people than the tunnel has ends."""
-    return _SECRET.sub(r"\1hidden", spec)
 
 
 class ServiceCollector(Collector):

@@ -85,12 +85,14 @@ def buffers_are_limited() -> bool:
         return True
 
 
-def keep_needed(specs: Iterable[Spec], user: str | None = None) -> Privileges:
+def keep_needed(specs: Iterable[Spec], user: str | None = None, *, files: bool = False) -> Privileges:
     """Gives up what it does not take to open these specs again, becomes another user, and says so in the log.
 
     Args:
         specs: the specs of all ports.
         user: the user to become; None stays who it is.
+        files: whether files are opened later: root, where it goes on, reaches those of others by
+            CAP_DAC_OVERRIDE.
 
     Returns:
         What the process may do now.
@@ -101,7 +103,8 @@ def keep_needed(specs: Iterable[Spec], user: str | None = None) -> Privileges:
         RuntimeError: if other threads run already.
     """
     root = user is None and os.geteuid() == 0
-    now = keep(needed(specs, force_buffers=buffers_are_limited(), root=root), user)
+    kept = needed(specs, force_buffers=buffers_are_limited(), root=root)
+    now = keep(kept | {"CAP_DAC_OVERRIDE"} if files and root else kept, user)
     logger.info("goes on as user %d with %s", now.user, ", ".join(sorted(now.effective)) or "no capability")
     return now
 

@@ -25,6 +25,7 @@ from vecwire.spec.options import Option, about
 from vecwire.spec.parser import parse_as_one_of, place_of
 from vecwire.spec.passed import Passed
 from vecwire.spec.rules import AtMost, Both, Differ, Excludes, Needs, OfFamily, OneOf
+from vecwire.spec.text import public
 
 __all__ = [
     "SPEC_CLASSES",
@@ -40,6 +41,7 @@ __all__ = [
     "TapSpec",
     "parse",
     "place_of",
+    "public",
 ]
 
 ETHERNET_HEADER = 14  # IEEE 802.3 clause 3.2: two addresses and a type, no VLAN tag

@@ -10,7 +10,7 @@ from vecwire.spec.kinds import Boolean, Expression, FilePath, Integer, Mac, Name
 from vecwire.spec.options import Option, about, options_of
 from vecwire.spec.passed import InPlaceOf, Passed
 from vecwire.spec.rules import Excludes, Rule
-from vecwire.spec.text import quote
+from vecwire.spec.text import public, quote
 
 _ON = Boolean()
 
@@ -112,6 +112,11 @@ class Spec(ABC):
             if (value := getattr(self, option.name)) != option.default
         ]
         return ",".join([f"transport={self.transport}", *given])
+
+    @property
+    def public(self) -> str:
+        """The canonical text without its cookies, for logs and errors."""
+        return public(str(self))
 
     @classmethod
     def options(cls) -> tuple[Option, ...]:

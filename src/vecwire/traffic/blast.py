@@ -61,6 +61,7 @@ class Blast:
         self._marks = port.batch()
         self._generator = Generator(traffic.pattern(), lengths, traffic.flows, self.number, self.wanted)
         self._ending = threading.Event()
+        self._marked = 0
         self._began = self._ended = 0.0
         self._skipped = 0
 
@@ -70,8 +71,13 @@ class Blast:
         return int(self._generator.frames)
 
     @property
+    def marks(self) -> int:
+        """Marks sent, or dropped by the port and counted there."""
+        return self._marked
+
+    @property
     def octets(self) -> int:
-        """Their octets."""
+        """Octets of the frames."""
         return int(self._generator.octets)
 
     @property
@@ -160,18 +166,20 @@ class Blast:
             flow = 0
             while flow < (1 if begin else self.traffic.flows):
                 flow = self._generator.marks(batch, begin=begin, first=flow)
-                if not _send_all(self.port, batch, lambda: begin and self._ending.is_set()):
+                done = _send_all(self.port, batch, lambda: begin and self._ending.is_set())
+                self._marked += done
+                if done < len(batch):
                     return
                 time.sleep(0.001)  # thousands of flows have thousands of marks
 
 
-def _send_all(port: Port, batch: Batch, given_up: Callable[[], bool]) -> bool:
-    """Sends a batch, waiting for room; False where that was given up, or there is nobody to send to."""
+def _send_all(port: Port, batch: Batch, given_up: Callable[[], bool]) -> int:
+    """Sends a batch, waiting for room; how much of it until that was given up, or there was nobody there."""
     first, until = 0, time.monotonic() + 1.0
     while first < len(batch):
         first += (done := port.send(batch, first))
         if not done:
             port.wait(ROOM_SECONDS, write=True)
             if given_up() or time.monotonic() > until:
-                return False
-    return True
+                break
+    return first

@@ -1,7 +1,8 @@
-"""One owner for each descriptor: closed once, on every path, and never used after that."""
+"""One owner for each descriptor and for each path of a socket: given back once, and never used after that."""
 
 import contextlib
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -37,6 +38,10 @@ class Descriptor:
         if self._fd < 0:
             raise ClosedError(f"the {self._what} was used after it was closed")
         return self._fd
+
+    def take(self, fd: int) -> None:
+        """Takes a number into ownership, in the place of none."""
+        self._fd = fd
 
     def release(self) -> int:
         """Gives the descriptor away: closing it is somebody else's from here on.
@@ -77,6 +82,50 @@ class Descriptor:
         return f"<Descriptor {self._what} {state}>"
 
 
+class Entry:
+    """Owns the path that a socket is bound to, and removes it once.
+
+    It is there before the path is: to note that it was made takes no memory, whose lack would leave it.
+
+    Attributes:
+        made: whether binding has made the path. Until then whatever is there is somebody else's.
+    """
+
+    __slots__ = ("_inode", "_path", "made")
+
+    def __init__(self, path: str) -> None:
+        self.made = False
+        self._inode = 0
+        self._path = path
+
+    def recognize(self) -> None:
+        """Notes what was made, to be told from what others may put in its place.
+
+        Raises:
+            OSError: if it cannot be looked at.
+        """
+        # Of a Path's, os.stat tells want of memory as a wrong type.
+        self._inode = os.stat(self._path).st_ino  # noqa: PTH116
+
+    def leave(self) -> None:
+        """Leaves the path to whoever has the socket now."""
+        self.made = False
+
+    def remove(self) -> None:
+        """Removes the path if it is still the one that was made here; one not yet looked at was just made."""
+        if not self.made:
+            return
+        with contextlib.suppress(OSError):
+            if not self._inode or os.stat(self._path).st_ino == self._inode:  # noqa: PTH116
+                os.unlink(self._path)  # noqa: PTH108
+        self.made = False
+
+    def __del__(self) -> None:
+        # What failed before it was whole has made nothing.
+        with contextlib.suppress(AttributeError):
+            self.remove()
+
+
 class Opening(ExitStack):
     """Collects what an opener makes; gives all of it back unless the opener reaches its end.
 
@@ -84,10 +133,14 @@ class Opening(ExitStack):
     says that from here on the result owns what was made.
     """
 
-    def descriptor(self, fd: int, what: str) -> Descriptor:
-        """Takes a descriptor into ownership."""
-        owned = Descriptor(fd, what)
+    def descriptor(self, make: Callable[[], int], what: str) -> Descriptor:
+        """Makes a descriptor, and owns it.
+
+        Its owner is there before it is: no memory is needed in between, whose lack would leave it open.
+        """
+        owned = Descriptor(-1, what)
         self.callback(owned.close)
+        owned.take(make())
         return owned
 
     def complete(self) -> None:

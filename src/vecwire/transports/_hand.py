@@ -3,6 +3,7 @@
 import os
 
 from vecwire.spec import Spec
+from vecwire.transports._refusal import refusals
 from vecwire.transports._table import open_transport
 
 
@@ -24,8 +25,19 @@ def hand_over(spec: Spec) -> Spec:
         PortError: if the interface, the address or the peer is not there.
     """
     opened = open_transport(spec)
-    owned = [each for each in (opened.listener or opened.rx, opened.tx) if each is not None]
-    numbers = [each.release() for each in dict.fromkeys(owned)]
-    for number in numbers:
-        os.set_inheritable(number, True)
-    return spec.handed(*numbers)
+    try:
+        found = (opened.listener or opened.rx, opened.tx)
+        owned = list(dict.fromkeys(each for each in found if each is not None))
+        with refusals(f"hand over {spec.public}", spec.transport):
+            for each in owned:
+                os.set_inheritable(each.fileno(), True)
+        handed = spec.handed(*(each.fileno() for each in owned))
+    except BaseException:
+        opened.close()
+        raise
+    # Nothing fails from here on.
+    for each in owned:
+        each.release()
+    for entry in opened.entries:
+        entry.leave()
+    return handed

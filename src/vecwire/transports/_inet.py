@@ -9,6 +9,7 @@ thrown away.
 import contextlib
 import os
 import socket
+from functools import partial
 
 from vecwire import bpf
 from vecwire.errors import PortError
@@ -82,7 +83,7 @@ def open_connected(
             enlarge_buffers(tunnel, opened)
             if udp and trains:
                 _enable_udp_offloads(tunnel, opened)
-            opened.rx = opened.tx = made.descriptor(os.dup(tunnel.fileno()), what)
+            opened.rx = opened.tx = made.descriptor(partial(os.dup, tunnel.fileno()), what)
             bpf.attach(tunnel.fileno(), bpf.drop_all())
             for doing, call, address in (
                 (f"bind to src={src}", tunnel.bind, local),

@@ -15,8 +15,13 @@ def call(function: str, *arguments: object) -> int:
 
     Raises:
         OSError: if it fails.
+        MemoryError: if there is no memory for its arguments.
     """
-    result: int = getattr(_library(), function)(*arguments)
+    try:
+        result: int = getattr(_library(), function)(*arguments)
+    except ctypes.ArgumentError as error:
+        # They are right; what ctypes could not do is to find room for them.
+        raise MemoryError(f"no memory for the arguments of {function}") from error
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -7,13 +7,13 @@ opening has to happen there.
 import errno
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from vecwire.host import no_thread
+from vecwire.host import apart
 from vecwire.transports import _libc
-from vecwire.transports._descriptor import Descriptor
+from vecwire.transports._descriptor import Opening
 from vecwire.transports._refusal import refusal
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
@@ -33,7 +33,8 @@ def identity(netns: str | None) -> tuple[int, int] | None:
     if netns is None:
         return None
     try:
-        found = path_of(netns).stat()
+        # Of a Path's, it tells want of memory as a wrong type.
+        found = os.stat(str(path_of(netns)))  # noqa: PTH116
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -53,15 +54,17 @@ def inside(netns: str | None, do: Callable[[], T]) -> T:
 
     Raises:
         UnsupportedError: if the namespace may not be entered.
-        PortError: if there is no such namespace.
+        PortError: if there is no such namespace, or no thread.
+        MemoryError: if there is no memory for a thread.
     """
     if netns is None:
         return do()
 
     def there() -> T:
         try:
-            with Descriptor(os.open(path_of(netns), os.O_RDONLY | os.O_CLOEXEC), "namespace") as namespace:
-                enter(namespace.fileno())
+            with Opening() as made:
+                look = partial(os.open, path_of(netns), os.O_RDONLY | os.O_CLOEXEC)
+                enter(made.descriptor(look, "namespace").fileno())
         except OSError as error:
             raise refusal(
                 error,
@@ -71,9 +74,4 @@ def inside(netns: str | None, do: Callable[[], T]) -> T:
             ) from error
         return do()
 
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="vecwire-netns") as pool:
-        try:
-            done = pool.submit(there)
-        except RuntimeError as error:
-            raise no_thread("vecwire-netns") from error
-        return done.result()
+    return apart("vecwire-netns", there)

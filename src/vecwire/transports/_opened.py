@@ -2,12 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vecwire import bpf
 from vecwire.errors import PortError
-from vecwire.transports._descriptor import Descriptor
+from vecwire.transports._descriptor import Descriptor, Entry
 from vecwire.wire.encap import Encapsulation
 
 # Bits of the super-frames that an egress takes, by gso_type (linux/virtio_net.h).
@@ -45,7 +44,7 @@ class Opened:
         refused: what the host refused, and its word for why.
         guard: the instructions that every filter of ``rx`` begins with.
         filtered: the descriptors with a filter, and whether each is a tap's.
-        cleanup: what else is to be undone at close, in order.
+        entries: the paths that were made, to be removed at close.
     """
 
     rx: Descriptor | None = None
@@ -68,7 +67,7 @@ class Opened:
     refused: dict[str, str] = field(default_factory=dict)
     guard: bpf.Program = ()
     filtered: list[tuple[Descriptor, bool]] = field(default_factory=list)
-    cleanup: list[Callable[[], None]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
 
     def refuse(self, what: str, error: OSError) -> None:
         """Notes that the host refused something that the port can do without."""
@@ -119,7 +118,7 @@ class Opened:
         self.rx = self.tx = None
 
     def close(self) -> None:
-        """Detaches filters, closes every descriptor and undoes the rest."""
+        """Detaches filters, closes every descriptor and removes what was made."""
         for descriptor, tap in self.filtered:
             # A tap that was deleted has no filter any more.
             with contextlib.suppress(PortError):
@@ -128,5 +127,6 @@ class Opened:
         for owned in (self.rx, self.tx, self.listener):
             if owned is not None:
                 owned.close()
-        while self.cleanup:
-            self.cleanup.pop(0)()
+        for entry in self.entries:
+            entry.remove()
+        self.entries.clear()

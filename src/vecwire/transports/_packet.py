@@ -15,6 +15,7 @@ import fcntl
 import os
 import socket
 import struct
+from functools import partial
 
 from vecwire import bpf
 from vecwire.transports._descriptor import Descriptor, Opening
@@ -82,7 +83,7 @@ def open_receiver(
     opened.ifname = ifname
     opened.ifindex = interface_index(ifname)
     with _packet_socket() as made_socket:
-        descriptor = made.descriptor(os.dup(made_socket.fileno()), f"packet socket on {ifname}")
+        descriptor = made.descriptor(partial(os.dup, made_socket.fileno()), f"packet socket on {ifname}")
         _set_up_receiver(made_socket, descriptor, opened, outgoing_only=outgoing_only)
         _bind(made_socket, ifname, ETH_P_ALL)
         if promisc:
@@ -157,7 +158,9 @@ def open_sender(made: Opening, opened: Opened, ifname: str) -> Descriptor:
     """
     with _packet_socket() as made_socket:
         _set_up_sender(made_socket, opened, ifname)
-        descriptor = made.descriptor(os.dup(made_socket.fileno()), f"sending packet socket on {ifname}")
+        descriptor = made.descriptor(
+            partial(os.dup, made_socket.fileno()), f"sending packet socket on {ifname}"
+        )
         _bind(made_socket, ifname, 0)
     return descriptor
 
@@ -250,11 +253,21 @@ def _enable_vnet(made: socket.socket, opened: Opened) -> int:
     try:
         made.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
     except OSError as error:
-        opened.refuse(VNET, error)
-        return 0
+        # One that was passed in may have them already.
+        if not _has_vnet(made):
+            opened.refuse(VNET, error)
+            return 0
     if VNET not in opened.offloads:
         opened.offloads.append(VNET)
     return SHORT
+
+
+def _has_vnet(made: socket.socket) -> bool:
+    """Whether frames of a socket have virtio-net headers."""
+    try:
+        return bool(made.getsockopt(SOL_PACKET, PACKET_VNET_HDR))
+    except OSError:
+        return False
 
 
 def _note_super_frames(made: socket.socket, opened: Opened, ifname: str) -> None:

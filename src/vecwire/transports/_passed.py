@@ -17,6 +17,7 @@ import select
 import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from vecwire.errors import SpecError
 from vecwire.transports._descriptor import Descriptor, Opening
@@ -93,20 +94,24 @@ def take(made: Opening, wrong: Wrong, what: str) -> Descriptor:
     """
     number = number_of(wrong)
     try:
-        duplicate = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, FIRST)
+        owned = made.descriptor(partial(fcntl.fcntl, number, fcntl.F_DUPFD_CLOEXEC, FIRST), what)
     except OSError as error:
         if error.errno == errno.EBADF:
             raise wrong.error("is not open in this process: whoever starts it passes it in") from None
         raise refusal(error, f"duplicate {wrong.option}={wrong.given}", what) from error
-    owned = made.descriptor(duplicate, what)
-    os.set_blocking(duplicate, False)
+    os.set_blocking(owned.fileno(), False)
     return owned
 
 
 @contextlib.contextmanager
 def view(descriptor: Descriptor) -> Iterator[socket.socket]:
     """A descriptor as a socket, for as long as it is looked at."""
-    with socket.socket(fileno=os.dup(descriptor.fileno())) as each:
+    with Opening() as made:
+        own = made.descriptor(partial(os.dup, descriptor.fileno()), "view")
+        # What it refuses stays open.
+        each = socket.socket(fileno=own.fileno())
+        own.release()
+    with each:
         yield each
 
 

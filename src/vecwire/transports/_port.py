@@ -70,6 +70,9 @@ class TransportPort:
         self._hopeless = False
         self._namespace: tuple[int, int] | None = None
         self._changed = time.monotonic()
+        #: Whether another thread brings it back, by ``recover_when_due``, and not its own calls: whose they
+        #: are may have given up what opening takes.
+        self.kept = False
         #: Calls a function while nobody moves the port's frames, where an engine has claimed it.
         self.quietly: Callable[[Callable[[], None]], None] | None = None
         self._program = wanted(spec)
@@ -78,7 +81,7 @@ class TransportPort:
         except PortError as error:
             if not patient:
                 raise
-            logger.warning("%s: waited for: %s", spec, error)
+            logger.warning("%s: waited for: %s", spec.public, error)
             self._trouble = str(error)
             self._opened = Opened()
         try:
@@ -98,7 +101,7 @@ class TransportPort:
 
     def _attach(self) -> None:
         """Gives the channel the descriptors that there are now."""
-        with refusals(f"open {self.spec}", self.spec.transport):
+        with refusals(f"open {self.spec.public}", self.spec.transport):
             self._attach_opened()
 
     def _attach_opened(self) -> None:
@@ -145,8 +148,8 @@ class TransportPort:
         except (VecwireError, OSError, MemoryError) as error:
             if self.spec.fd is not None and isinstance(error, SpecError) and not self._hopeless:
                 self._hopeless = True
-                logger.warning("%s: stays down: %s", self.spec, error)
-            logger.debug("%s: not back yet: %s", self.spec, error)
+                logger.warning("%s: stays down: %s", self.spec.public, error)
+            logger.debug("%s: not back yet: %s", self.spec.public, error)
             self._trouble = str(error) or type(error).__name__
             back = False
         finally:
@@ -154,14 +157,14 @@ class TransportPort:
         if back:
             self.channel.recovered()
             self.note_change()
-            logger.info("%s: is back", self.spec)
+            logger.info("%s: is back", self.spec.public)
         return back
 
     def _recover(self) -> bool:
         opened = self._opened
         if opened.listener is not None:
             if opened.rx is not None:
-                logger.info("%s: the client has gone; waiting for the next one", self.spec)
+                logger.info("%s: the client has gone; waiting for the next one", self.spec.public)
                 opened.drop_peer()
                 self._attach()
             if self._accept(opened.listener):
@@ -172,7 +175,7 @@ class TransportPort:
             self._attach()
             return True
         if opened.rx is not None:
-            logger.warning("%s: lost; opening it again until that succeeds", self.spec)
+            logger.warning("%s: lost; opening it again until that succeeds", self.spec.public)
             self.channel.detach()
             opened.close()
             opened.rx = opened.tx = None
@@ -213,12 +216,17 @@ class TransportPort:
 
     def _alive(self) -> None:
         if self._closed:
-            raise ClosedError(f"the port {self.spec} was used after it was closed")
+            raise ClosedError(f"the port {self.spec.public} was used after it was closed")
 
-    def _recover_when_due(self) -> None:
-        """Lets a port's own calls bring it back, not more often than is of use."""
+    def _find_lost(self) -> None:
+        """Has a port's own calls bring it back."""
         if self._timer is not None:
             self._timer.clear()
+        if not self.kept:
+            self.recover_when_due()
+
+    def recover_when_due(self) -> None:
+        """Tries to bring a lost port back that nobody has claimed, not more often than is of use."""
         if self.channel.lost and self.channel.user is None:
             moment = time.monotonic()
             if moment >= self._retry_at or (self.channel.wake_fd >= 0 and not self._left_waiting):
@@ -342,7 +350,7 @@ class TransportPort:
         self.channel.flush()
         got = self.channel.recv(batch)
         if not got and self.channel.lost:
-            self._recover_when_due()
+            self._find_lost()
         self._follow_late()
         return got
 
@@ -358,7 +366,7 @@ class TransportPort:
         if not 0 <= first <= len(batch):
             raise ValueError(f"the batch holds {len(batch)} frames; there is no frame {first} to begin with")
         if self.channel.lost:
-            self._recover_when_due()
+            self._find_lost()
         done = self.channel.send(batch, first)
         self._follow_late()
         return done
@@ -374,7 +382,7 @@ class TransportPort:
         while True:
             self.channel.flush()
             if self.channel.lost:
-                self._recover_when_due()
+                self._find_lost()
             left = self._until_due(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if self._look(left, write=write):
                 return True
@@ -401,7 +409,7 @@ class TransportPort:
         opened = self._opened
         lost = bool(self.channel.lost)
         if lost:
-            if opened.listener is not None and not self._left_waiting:
+            if opened.listener is not None and not self._left_waiting and not self.kept:
                 watch.register(opened.listener, select.POLLIN)
             else:
                 seconds = RETRY_SECONDS if seconds is None else min(seconds, RETRY_SECONDS)
@@ -409,7 +417,7 @@ class TransportPort:
             watch.register(opened.tx, select.POLLOUT)
         elif opened.rx is not None:
             watch.register(opened.rx, select.POLLIN)
-        with refusals(f"wait for {self.spec}"):
+        with refusals(f"wait for {self.spec.public}"):
             ready = watch.poll(None if seconds is None else seconds * 1000)
         return bool(ready) and not lost
 
@@ -422,12 +430,13 @@ class TransportPort:
         """
         self._alive()
         if self._poll_set is None:
-            with refusals(f"watch {self.spec}"), contextlib.ExitStack() as made:
+            with refusals(f"watch {self.spec.public}"), contextlib.ExitStack() as made:
                 timer = made.enter_context(Timer())
                 poll_set = made.enter_context(select.epoll())
                 poll_set.register(timer, select.EPOLLIN)
-                self._timer, self._poll_set = timer, poll_set
+                # What undoes it comes first: it may find no memory itself.
                 made.push(self._unwatch)
+                self._timer, self._poll_set = timer, poll_set
                 self._arm()
                 made.pop_all()
         return self._poll_set.fileno()
@@ -483,7 +492,7 @@ class TransportPort:
         self._alive()
         if not self.spec.bpfflash:
             raise PortError(
-                f"the port {self.spec} takes no new filter while it runs",
+                f"the port {self.spec.public} takes no new filter while it runs",
                 remedy="open it with bpfflash=1",
             )
         if isinstance(program, str):
@@ -573,7 +582,7 @@ class TransportPort:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "up" if not self.channel.lost else "waiting"
-        return f"<Port {self.spec} {state}>"
+        return f"<Port {self.spec.public} {state}>"
 
 
 def open_port(spec: str | Spec, *, patient: bool = False) -> TransportPort:

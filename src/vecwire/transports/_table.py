@@ -34,5 +34,5 @@ def open_transport(spec: Spec) -> Opened:
     """
     opener = OPENERS[type(spec)]
     # Some steps have no special word by their openers, such as a socket option.
-    with refusals(f"open {spec}", spec.transport):
+    with refusals(f"open {spec.public}", spec.transport):
         return _netns.inside(spec.netns, lambda: opener(spec))

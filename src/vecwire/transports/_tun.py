@@ -9,6 +9,7 @@ import fcntl
 import os
 import socket
 import struct
+from functools import partial
 
 from vecwire import bpf
 from vecwire.transports._descriptor import Descriptor, Opening
@@ -58,10 +59,12 @@ def open_tap(made: Opening, opened: Opened, ifname: str, *, gro: bool) -> Descri
         PortError: if the tap is in use, or the name is another interface's.
     """
     try:
-        fd = os.open(PATH, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = made.descriptor(
+            partial(os.open, PATH, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC), f"tap {ifname}"
+        )
     except OSError as error:
         raise refusal(error, f"open {PATH}", "/dev/net/tun") from error
-    descriptor = made.descriptor(fd, f"tap {ifname}")
+    fd = descriptor.fileno()
     features = struct.unpack("=I", fcntl.ioctl(fd, TUNGETFEATURES, bytes(4)))[0]
     vnet = bool(features & IFF_VNET_HDR)
     flags = IFF_TAP | IFF_NO_PI | (IFF_VNET_HDR if vnet else 0)

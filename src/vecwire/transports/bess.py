@@ -10,11 +10,10 @@ import os
 import socket
 import stat
 from functools import partial
-from pathlib import Path
 
 from vecwire import bpf
 from vecwire.spec import BessSpec
-from vecwire.transports._descriptor import Descriptor, Opening
+from vecwire.transports._descriptor import Descriptor, Entry, Opening
 from vecwire.transports._opened import Opened
 from vecwire.transports._passed import LOST, Wrong, connected, hung_up, take_socket, view
 from vecwire.transports._refusal import refusal
@@ -52,10 +51,12 @@ def open_bess(spec: BessSpec) -> Opened:
             enlarge_buffers(made_socket, opened)
             if spec.listen is not None:
                 _serve(made, made_socket, spec.listen, opened)
-                opened.listener = made.descriptor(os.dup(made_socket.fileno()), "listening socket")
+                opened.listener = made.descriptor(partial(os.dup, made_socket.fileno()), "listening socket")
             elif spec.dst is not None:
                 _connect(made, made_socket, spec.dst, spec.src, opened)
-                opened.rx = opened.tx = made.descriptor(os.dup(made_socket.fileno()), "connected socket")
+                opened.rx = opened.tx = made.descriptor(
+                    partial(os.dup, made_socket.fileno()), "connected socket"
+                )
         made.complete()
     return opened
 
@@ -76,7 +77,7 @@ def accept(listener: Descriptor, opened: Opened) -> bool:
     with client, Opening() as made:
         client.setblocking(False)
         enlarge_buffers(client, opened)
-        opened.rx = opened.tx = made.descriptor(os.dup(client.fileno()), "client's socket")
+        opened.rx = opened.tx = made.descriptor(partial(os.dup, client.fileno()), "client's socket")
         made.complete()
     return True
 
@@ -120,41 +121,34 @@ def _connect(made: Opening, client: socket.socket, dst: str, src: str | None, op
 
 def _bind(made: Opening, unbound: socket.socket, path: str, option: str, opened: Opened) -> None:
     """Binds to a path, which is unlinked at close, or to an abstract name."""
+    entry = None
     if not path.startswith("@"):
         _remove_stale(path)
+        entry = Entry(path)
+        made.callback(entry.remove)
+        opened.entries.append(entry)
+    address = address_of(path)
     try:
-        unbound.bind(address_of(path))
+        unbound.bind(address)
+        if entry is not None:
+            entry.made = True
+            entry.recognize()
     except OSError as error:
         raise refusal(error, f"bind to {option}={path}", WHAT) from error
-    if not path.startswith("@"):
-        try:
-            undo = partial(_unlink, path, Path(path).stat().st_ino)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                Path(path).unlink()
-            raise refusal(error, f"bind to {option}={path}", WHAT) from error
-        made.callback(undo)
-        opened.cleanup.append(undo)
 
 
 def _remove_stale(path: str) -> None:
     """Removes a socket that nobody serves any more; anything else is left where it is."""
     with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(Path(path).stat().st_mode):
+        # Of a Path's, os.stat tells want of memory as a wrong type.
+        if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
             probe.setblocking(False)
             try:
                 probe.connect(path)
             except ConnectionRefusedError:
-                Path(path).unlink()
+                os.unlink(path)  # noqa: PTH108
             except OSError:
                 # Somebody is there, or may be: binding will say so.
                 return
-
-
-def _unlink(path: str, inode: int) -> None:
-    """Removes the path if it is still the one that was made here."""
-    with contextlib.suppress(OSError):
-        if Path(path).stat().st_ino == inode:
-            Path(path).unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import threading
 import urllib.error
@@ -163,6 +164,32 @@ def test_a_silent_client_is_given_up(
     monkeypatch.setattr(exporter._Handler, "timeout", 0.05)
     with socket.create_connection((running.address.host, running.address.port), timeout=10) as silent:
         assert silent.recv(1) == b""
+
+
+def drip(client: socket.socket) -> bool:
+    """Has a client say one octet more; whether it was hung up on."""
+    try:
+        client.send(b"x")
+        return bool(select.select([client], [], [], 0)[0]) and client.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_clients_that_drip_are_given_up(running: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many clients as there may be, who never fall silent and never end, are hung up on all the same."""
+    monkeypatch.setattr(exporter._Handler, "timeout", 0.5)
+    with contextlib.ExitStack() as stack:
+        place = (running.address.host, running.address.port)
+        clients = [stack.enter_context(socket.create_connection(place)) for _ in range(MOST_CONNECTIONS)]
+        for client in clients:
+            client.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
+
+        def given_up() -> bool:
+            clients[:] = [client for client in clients if not drip(client)]
+            return not clients
+
+        wait_until(given_up, timeout=10, what="all of them are hung up on")
+        wait_until(lambda: _answers(running), timeout=10, what="there is room again")
 
 
 def test_stopping_ends_connections(service: Told) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import pickle
+import re
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from vecwire.spec import (
     SpecError,
     TapSpec,
     parse,
+    public,
 )
 
 GRE: dict[str, Any] = {"src": "10.0.0.1", "dst": "10.0.0.2"}
@@ -822,3 +824,26 @@ def test_requirements(text: str, needed: list[str]) -> None:
     requirements = parse(text).requirements
     assert [need.split(",")[0].split(" ")[0] for need in requirements] == needed
     assert all(need.endswith(".") for need in requirements)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("transport=tap,ifname=tap0", "transport=tap,ifname=tap0"),
+        ("x=1,rx_cookie=0xdead,tx_cookie=7,y=2", "x=1,rx_cookie=hidden,tx_cookie=hidden,y=2"),
+        ('rx_cookie="1,2",mtu=1400', "rx_cookie=hidden,mtu=1400"),
+    ],
+)
+def test_cookies_are_not_public(text: str, shown: str) -> None:
+    """What authenticates a tunnel is left out of the text that logs and metrics show."""
+    assert public(text) == shown
+
+
+def test_every_spec_has_a_public_text() -> None:
+    """The canonical text, with a word in the place of each cookie."""
+    tunnel = "l2tpv3,udp=1,src=192.0.2.1,dst=192.0.2.2,srcport=1701,dstport=1701,rx_session=1,tx_session=2"
+    spec = parse(f"{tunnel},rx_cookie=0xdeadbeef,tx_cookie=0xfeedface")
+    assert "rx_cookie=hidden,tx_cookie=hidden" in spec.public
+    assert not re.search("deadbeef|feedface|3735928559|4277009102", spec.public)
+    plain = parse("tap,ifname=tap0,mtu=1400")
+    assert plain.public == str(plain)
