@@ -15,6 +15,7 @@ import pytest
 import vecwire
 from peers.net import Namespace, open_descriptors, wait_until
 from vecwire import guard
+from vecwire.transports._paths import Paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ def test_nobody_is_guarded_without_a_namespace_or_for_longer_than_need_be(home: 
 def test_a_guard_who_cannot_look_tries_again(home: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without descriptors for a while, ports are guarded once there are some again."""
     refusals = 0
-    real = guard.Paths
+    real = Paths
 
     def paths() -> object:
         nonlocal refusals
