@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 
+from fuzzing.lasting import lasting
 from oracle.received import Receiver
 
-INCOMING, OUTGOING = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+INCOMING, OUTGOING = lasting(*socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
 RECEIVER = Receiver(INCOMING.fileno(), flags=("seqpacket",))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from fuzzing.feed import Feed
+from fuzzing.lasting import lasting
 from oracle import libpcap
 from oracle.exact import Exact
 from oracle.traffic import EXPRESSIONS, corpus
@@ -14,7 +15,7 @@ from vecwire.wire.filter import CODES, Filter, fault
 
 KNOWN = sorted(CODES)
 FRAMES = corpus()
-JUDGE = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+(JUDGE,) = lasting(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
 LOADS = {0x20, 0x28, 0x30}
 BESIDE = 0xFFFFF000
 RAW, CHOSEN = 1, 2

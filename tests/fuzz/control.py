@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fuzzing.feed import Feed
+from fuzzing.lasting import lasting
 from oracle.answers import hold_answer
 from peers.controlled import Fake
 from vecwire.service import edit
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LONGEST = 2048
-LOOP = asyncio.new_event_loop()
+(LOOP,) = lasting(asyncio.new_event_loop())
 IN_FORCE = """
 [ports]
 uplink = "raw,ifname=eth1"

@@ -7,6 +7,7 @@ import socket
 import struct
 
 from fuzzing.feed import Feed
+from fuzzing.lasting import lasting
 from fuzzing.tunnel import FRAME
 from oracle import tunnels
 from oracle.received import Receiver
@@ -29,7 +30,7 @@ def _sockets() -> tuple[socket.socket, socket.socket]:
     return incoming, outgoing
 
 
-INCOMING, OUTGOING = _sockets()
+INCOMING, OUTGOING = lasting(*_sockets())
 RECEIVER = Receiver(INCOMING.fileno(), layout=LAYOUT, pieces=MOST, flags=("udp_gro",))
 READY = select.poll()
 READY.register(INCOMING, select.POLLIN)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from fuzzing.feed import Feed
+from fuzzing.lasting import lasting
 from oracle import internet
 from oracle.received import Receiver
 from oracle.shapes import SHAPES, asking
@@ -35,7 +36,7 @@ def _sockets() -> tuple[socket.socket, socket.socket]:
 
 
 with ThreadPoolExecutor(max_workers=1) as _pool:
-    INCOMING, OUTGOING = _pool.submit(_sockets).result()
+    INCOMING, OUTGOING = lasting(*_pool.submit(_sockets).result())
 RECEIVER = Receiver(INCOMING.fileno(), vnet=SHORT, flags=("auxdata",))
 NUMBERS = itertools.count()
 READY = select.poll()

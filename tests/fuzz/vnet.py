@@ -6,13 +6,14 @@ import socket
 from dataclasses import replace
 
 from fuzzing.feed import Feed
+from fuzzing.lasting import lasting
 from oracle import internet
 from oracle.exact import Exact
 from oracle.received import Receiver
 from oracle.shapes import SHAPES, asking
 from vecwire.wire.vnet import LONG, SHORT, Vnet, complete
 
-INCOMING, OUTGOING = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+INCOMING, OUTGOING = lasting(*socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
 OUTGOING.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
 RECEIVERS = {size: Receiver(INCOMING.fileno(), vnet=size) for size in (SHORT, LONG)}
 LONGEST = 65535

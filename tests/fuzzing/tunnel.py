@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from fuzzing.feed import Feed
+from fuzzing.lasting import lasting
 from oracle.exact import Exact
 from oracle.received import Receiver
 from oracle.tunnels import ETHERNET_HEADER
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from vecwire.wire.encap import Encapsulation
 
-INCOMING, OUTGOING = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+INCOMING, OUTGOING = lasting(*socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
 #: An IPv4 header without options, of which only the version and the length are read.
 IPV4 = b"\x45" + bytes(19)
 FRAME = bytes.fromhex("020000000002020000000001 88b5") + b"a frame"
