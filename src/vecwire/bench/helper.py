@@ -11,7 +11,8 @@ from pathlib import Path
 
 from vecwire.errors import PortError
 
-SOURCE = r"""
+#: What programs begin with that move frames by packet sockets.
+PREAMBLE = r"""
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -57,6 +58,11 @@ static int packet_socket(const char *name, int receives)
     return fd;
 }
 
+"""
+
+SOURCE = (
+    PREAMBLE
+    + r"""
 static double now(void)
 {
     struct timespec time;
@@ -172,6 +178,7 @@ int main(int argc, char **argv)
     return 2;
 }
 """
+)
 
 
 def compiler() -> str | None:
@@ -185,12 +192,20 @@ def compile_helper(folder: Path) -> Path:
     Raises:
         PortError: There is no compiler, or it failed.
     """
+    return compile_source(SOURCE, folder / "helper")
+
+
+def compile_source(text: str, program: Path) -> Path:
+    """Compiles C into a program and returns its path; the text is kept beside it.
+
+    Raises:
+        PortError: There is no compiler, or it failed.
+    """
     found = compiler()
     if found is None:
         raise PortError("there is no C compiler", remedy="as root: apt-get install gcc libc6-dev")
-    program = folder / "helper"
     source = program.with_suffix(".c")
-    source.write_text(SOURCE, encoding="ascii")
+    source.write_text(text, encoding="ascii")
     done = subprocess.run(  # noqa: S603 # the system's compiler, and our own text
         [found, "-O2", "-Wall", "-o", str(program), str(source)], capture_output=True, text=True, check=False
     )
