@@ -58,7 +58,6 @@ class Capture:
         self.channel = Channel()
         self.channel.attach(self._writer.fileno(), self._writer.fileno(), seqpacket=True)
 
-    @property
     def counts(self) -> tuple[int, int]:
         """Frames that were given to the reader, read or not, and those that there was no room for."""
         counters = self.channel.counters()

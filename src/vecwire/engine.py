@@ -324,20 +324,18 @@ class Engine:
 
         self.do(end)
 
-    def captured(self, port: TransportPort, *, purpose: int = FOR_CAPTURE) -> tuple[int, int]:
-        """How many frames a port's capture has given to its reader, and how many came too fast for that.
+    def counting(self, port: TransportPort, *, purpose: int = FOR_CAPTURE) -> Callable[[], tuple[int, int]]:
+        """What tells how many frames a port's capture has given to its reader, and how many came too fast.
+
+        It may be asked from any thread, and when the capture has ended, too.
 
         Raises:
             PortError: if there is no capture for that purpose.
         """
-
-        def count() -> tuple[int, int]:
-            for capture in self._captures.values():
-                if (capture.port, capture.purpose) == (port, purpose):
-                    return capture.counts
-            raise PortError(f"the port {port.spec} is not captured", remedy="begin that first")
-
-        return self.do(count)
+        for capture in list(self._captures.values()):
+            if (capture.port, capture.purpose) == (port, purpose):
+                return capture.counts
+        raise PortError(f"the port {port.spec} is not captured", remedy="begin that first")
 
     def _end_captures(self, which: Callable[[TransportPort], bool]) -> None:
         for sink, capture in list(self._captures.items()):
@@ -348,7 +346,7 @@ class Engine:
         capture = self._captures.pop(sink)
         self._worker.unseat(sink)
         logger.info(
-            "%s: captured %d frames; %d came too fast for the reader", capture.port.spec, *capture.counts
+            "%s: captured %d frames; %d came too fast for the reader", capture.port.spec, *capture.counts()
         )
         capture.close()
 

@@ -1,28 +1,20 @@
 """A trace: a line of the log for each frame that a port receives or sends, as many as people read."""
 
-import contextlib
-import errno
 import logging
-import os
-import threading
 import time
 from types import TracebackType
 from typing import Self
 
 from vecwire.capture.describe import words
+from vecwire.copies import Copies
 from vecwire.engine import Engine
-from vecwire.host import start
-from vecwire.path.worker import FOR_TRACE
+from vecwire.path.batch import Batch
 from vecwire.transports import TransportPort
-from vecwire.transports._descriptor import Descriptor
 
 logger = logging.getLogger("vecwire.trace")
 
 #: Lines a second, after which frames are only counted.
 USUAL_RATE = 100
-LONGEST = 1 << 17
-#: What read(2) may say once and not again: a signal, no memory for now.
-TRANSIENT = frozenset((errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Teller:
@@ -59,15 +51,23 @@ class Teller:
             self._more = 0
 
 
-def _next(reader: Descriptor) -> bytes:
-    """The next frame of a capture; empty where it has ended."""
-    while True:
-        try:
-            return os.read(reader.fileno(), LONGEST)
-        except OSError as error:
-            if error.errno not in TRANSIENT:
-                logger.warning("a trace ends: %s", error.strerror)
-                return b""
+class Telling:
+    """Has copies of frames be told."""
+
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
+
+    def take(self, batch: Batch) -> None:
+        """Tells frames, or counts them."""
+        for frame in batch:
+            self._teller.tell(frame)
+
+    def rest(self) -> None:
+        """Nothing is kept back that could be told."""
+
+    def end(self) -> None:
+        """Tells how many frames were not told."""
+        self._teller.end()
 
 
 class Trace:
@@ -85,10 +85,9 @@ class Trace:
     def __init__(
         self, port: TransportPort, *, engine: Engine, name: str | None = None, rate: int = USUAL_RATE
     ) -> None:
-        self._port = port
-        self._engine = engine
-        self._teller = Teller(name or str(port.spec), rate)
-        self._thread: threading.Thread | None = None
+        self._name = name or str(port.spec)
+        self._rate = rate
+        self._copies = Copies(port, engine=engine, name=self._name)
 
     def start(self) -> Self:
         """Begins.
@@ -96,29 +95,12 @@ class Trace:
         Raises:
             PortError: if the port has no place in the engine, or is traced already.
         """
-        with contextlib.ExitStack() as made:
-            number = self._engine.capture(self._port, purpose=FOR_TRACE)
-            made.callback(self._engine.end_capture, self._port, purpose=FOR_TRACE)
-            # The number is its own from here on, and is closed once.
-            reader = made.enter_context(Descriptor(number, "trace"))
-            thread = threading.Thread(target=self._read, args=(reader,), name="vecwire-trace", daemon=True)
-            start(thread)
-            made.pop_all()
-        self._thread = thread
+        self._copies.start(Telling(Teller(self._name, self._rate)))
         return self
-
-    def _read(self, reader: Descriptor) -> None:
-        with reader:
-            while frame := _next(reader):
-                self._teller.tell(frame)
-        self._teller.end()
 
     def stop(self) -> None:
         """Ends it; returns once the last line is written."""
-        if self._thread is not None:
-            self._engine.end_capture(self._port, purpose=FOR_TRACE)
-            self._thread.join()
-            self._thread = None
+        self._copies.stop()
 
     def __enter__(self) -> Self:
         return self.start()

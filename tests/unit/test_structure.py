@@ -30,7 +30,8 @@ LAYERS: dict[str, set[str]] = {
     "keeper": {"errors", "host", "wire", "spec", "path", "port", "transports", "guard"},
     "engine": {"errors", "host", "confine", "wire", "spec", "path", "port", "transports", "guard", "keeper"},
     "mirror": {"errors", "path", "transports", "engine"},
-    "trace": {"host", "path", "capture", "transports", "engine"},
+    "copies": {"errors", "host", "path", "transports", "engine"},
+    "trace": {"path", "capture", "transports", "engine", "copies"},
     "wrappers": {"wire", "spec", "path", "port", "capture", "transports", "trace"},
     "switch": {"errors", "confine", "wire", "spec", "path", "port", "transports", "engine"},
     "aio": {"errors", "wire", "path", "port"},
@@ -40,7 +41,7 @@ LAYERS: dict[str, set[str]] = {
     "meter": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "service": {
         *("errors", "host", "confine", "wire", "spec", "path", "port", "transports", "keeper", "engine"),
-        *("mirror", "trace", "switch", "meter"),
+        *("capture", "mirror", "copies", "trace", "switch", "meter"),
     },
     "client": {"errors", "service"},
     "demo": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter", "probe"},

@@ -10,6 +10,7 @@ pipe that nobody reads is waited for as long as ``patient`` says.
 import errno
 import os
 import queue
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -66,6 +67,7 @@ class Recorder:
         snaplen: octets kept of a frame.
         segment: whether super-frames are written as the segments that they stand for.
         rotation: when a new file is begun.
+        continued: whether numbers go on after those of files that are there, which count among those kept.
         interface: what the files say of the port.
         patient: asked again and again, while a pipe or a disk is waited for, whether to wait any longer, with
             the octets that it has taken so far: once it says no, nothing more is written.
@@ -84,6 +86,7 @@ class Recorder:
         snaplen: int = SNAPLEN,
         segment: bool = False,
         rotation: Rotation | None = None,
+        continued: bool = False,
         interface: Interface | None = None,
         patient: Callable[[int], bool] = lambda _: True,
         statistics: Callable[[int, int], Statistics] | None = None,
@@ -109,8 +112,9 @@ class Recorder:
         self.octets = 0
         #: Files begun.
         self.files = 0
-        self._begin()
+        self._number = self._find_earlier() if continued else 0
         try:
+            self._begin()
             start(self._disk)
         except BaseException:
             # Nobody else is there to take the orders.
@@ -250,23 +254,41 @@ class Recorder:
         )
 
     def _where(self) -> str:
-        return "standard output" if self._path == STANDARD_OUTPUT else str(self._name(self.files))
+        return "standard output" if self._path == STANDARD_OUTPUT else str(self._name())
 
-    def _name(self, number: int) -> Path:
+    def _name(self) -> Path:
         if not self._rotation.numbered:
             return self._path
-        return self._path.with_name(f"{self._path.stem}-{number:05d}{self._path.suffix}")
+        return self._path.with_name(f"{self._path.stem}-{self._number:05d}{self._path.suffix}")
+
+    def _find_earlier(self) -> int:
+        """Takes the files that are there as its own, but for a last one without frames; that one's number."""
+        name = re.compile(rf"{re.escape(self._path.stem)}-([0-9]{{5,}}){re.escape(self._path.suffix)}")
+        empty = len(self._header) + (LEAST_FOOTER if self._form is Form.PCAPNG else 0)
+        try:
+            there = [(name.fullmatch(each.name), each) for each in self._path.parent.iterdir()]
+            found = sorted((int(match[1]), each.stat().st_size, each) for match, each in there if match)
+        except OSError:
+            return 0  # what is wrong with the folder is told where a file is made
+        last = found[-1][0] if found else 0
+        # Whoever begins again and again is not to lose what there is for files without anything in them.
+        if found and found[-1][1] <= empty:
+            found.pop()
+            last -= 1
+        self._files.extend(each for _, _, each in found)
+        return last
 
     def _begin(self) -> None:
-        """Begins a file."""
+        """Begins a file, and removes those that are one too many."""
         self.files += 1
+        self._number += 1
         self._size = len(self._header)
         self._records_in_file = 0
         self._begun = time.monotonic()
         if self._path == STANDARD_OUTPUT:
             self._disk.orders.put(("file", 1, 0, 0))
         else:
-            path = self._name(self.files)
+            path = self._name()
             try:
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             except OSError as error:
@@ -274,6 +296,7 @@ class Recorder:
             self._files.append(path)
             self._disk.orders.put(("file", fd, 1, 0))
         self._disk.orders.put(("header", self._header, len(self._header), 0))
+        self._remove_oldest()
 
     def _needed_at_the_end(self) -> int:
         """The octets of a file that are kept free for what stands behind its last frame."""
@@ -293,6 +316,8 @@ class Recorder:
     def _next_file(self) -> None:
         self._finish()
         self._begin()
+
+    def _remove_oldest(self) -> None:
         keep = self._rotation.keep
         while keep is not None and len(self._files) > keep:
             # Its writer is done with it, or still has it open: the name goes in either case.

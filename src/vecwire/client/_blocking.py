@@ -91,7 +91,7 @@ class Client:
         Args:
             name: The port.
             options: Any of ``vlan``, ``tagged``, ``horizon``, ``flood_rate``, ``addresses``, ``mirror``,
-                ``trace``, and what impairs it, such as ``delay``, as text of a spec.
+                ``trace``, ``capture``, and what impairs it, such as ``delay``, as text of a spec.
         """
         self._do(_protocol.set_port(name, options))
 

@@ -3,6 +3,7 @@
 Each check is a function that yields findings; none stops at the first. A path is that of the key in the file.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class ContradictionError(ValueError):
 
 def contradictions(config: "Config") -> list[Finding]:
     """Returns everything in which a file contradicts itself."""
-    checks = (_members, _places, _vlans, _in_cables, _bounds, _endpoints, _mirrors)
+    checks = (_members, _places, _vlans, _in_cables, _bounds, _endpoints, _mirrors, _captures)
     return [finding for check in checks for finding in check(config)]
 
 
@@ -62,7 +63,7 @@ def warnings(config: "Config") -> list[Finding]:
     A port that is in no cable and no switch is no error: it is taken out of one for a while, or put into
     one later by the control socket, and the rest of the file must not fail for it.
     """
-    return [*_unused(config), *_shared_interfaces(config), *_lonely_horizons(config)]
+    return [*_unused(config), *_shared_interfaces(config), *_lonely_horizons(config), *_no_files(config)]
 
 
 def _seats(config: "Config") -> Iterator[tuple[str, str, Path]]:
@@ -214,6 +215,19 @@ def _mirrors(config: "Config") -> Iterator[Finding]:
                 yield Finding(path=path, message=message, given=sink, remedy=remedy)
 
 
+def _captures(config: "Config") -> Iterator[Finding]:
+    """Each capture has files of its own."""
+    first: dict[str, str] = {}
+    for name, port in config.ports.items():
+        if port.capture is None:
+            continue
+        other = first.setdefault(os.path.normpath(port.capture), name)
+        if other != name:
+            message = f"the frames of port {other} are written there already"
+            remedy = "give each of them files of its own"
+            yield Finding(path=("ports", name, "capture"), message=message, given=port.capture, remedy=remedy)
+
+
 def _unused(config: "Config") -> Iterator[Finding]:
     used = {port for port, _, _ in _seats(config)} | {port.mirror for port in config.ports.values()}
     for name in config.ports:
@@ -253,3 +267,13 @@ def _lonely_horizons(config: "Config") -> Iterator[Finding]:
                     suggestion=nearest(horizon, [group for group in groups if group != horizon]),
                     remedy="give the other ports of the group the same horizon, or take it away",
                 )
+
+
+def _no_files(config: "Config") -> Iterator[Finding]:
+    """What is said of files that nobody writes; a capture may be taken away for a while."""
+    for name, port in config.ports.items():
+        for key in ("capture_size", "capture_keep"):
+            if port.capture is None and key in port.model_fields_set:
+                message = f"{key} is of files that port {name} does not write"
+                remedy = f"name the files: capture = ..., or take {key} away"
+                yield Finding(path=("ports", name, key), message=message, remedy=remedy)

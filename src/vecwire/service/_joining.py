@@ -64,6 +64,12 @@ class Standing:
         return self.engines[self.homes[what]]
 
 
+def unwatched(config: Config, name: str) -> Config:
+    """Returns a configuration in which nobody watches a port."""
+    port = config.ports[name].model_copy(update={"mirror": None, "trace": False, "capture": None})
+    return config.model_copy(update={"ports": {**config.ports, name: port}})
+
+
 class Joining:
     """Carries the second half of a plan out.
 
@@ -195,4 +201,4 @@ class Joining:
         return self._with("ports", name, spec=str(self._standing.ports[name].spec))
 
     def _unwatched(self, name: str) -> Config:
-        return self._with("ports", name, mirror=None, trace=False)
+        return unwatched(self.config, name)

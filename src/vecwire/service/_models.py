@@ -7,6 +7,7 @@ schema. What keys must hold together is told by :mod:`vecwire.service._contradic
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
@@ -53,6 +54,13 @@ def _control(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError("an abstract name has no mode" if value.startswith("@") else "")
     return UnixAddress().check(value)
+
+
+def _capture(value: str) -> str:
+    path = PurePosixPath(value)
+    if not path.is_absolute() or not path.name or "\0" in value:
+        raise ValueError("" if "\0" not in value else "there is a NUL in it")
+    return value
 
 
 def _metrics(value: str) -> str:
@@ -202,6 +210,25 @@ class PortConfig(Part):
         Field(description="Write a line for each of its frames to the log, at level debug."),
         Allowed("true or false"),
     ] = False
+    capture: Annotated[
+        str | None,
+        AfterValidator(lambda value: None if value is None else _capture(value)),
+        Allowed('an absolute path that ends in a file\'s name, like "/var/log/vecwire/guest.pcapng"'),
+        Field(
+            description="Write all its frames, of both ways, to files: pcapng, unless the suffix says pcap; "
+            "guest.pcapng stands for guest-00001.pcapng and those that follow."
+        ),
+    ] = None
+    capture_size: Annotated[
+        int,
+        Field(ge=4096, le=2**40, description="Octets that a file of its capture may have."),
+        Allowed(f"an integer from 4096 to {2**40}, in octets"),
+    ] = 100_000_000
+    capture_keep: Annotated[
+        int,
+        Field(ge=1, le=10_000, description="How many files of its capture are kept; the oldest go."),
+        Allowed("an integer from 1 to 10000"),
+    ] = 10
 
     @property
     def parsed(self) -> Spec:

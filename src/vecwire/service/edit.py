@@ -17,7 +17,7 @@ from vecwire.spec.text import nearest, shown
 CONTROL = "<control>"
 MEMBERSHIP = ("vlan", "tagged", "horizon", "flood_rate", "addresses")
 #: What can be changed while a port is open.
-CHANGEABLE = (*MEMBERSHIP, "mirror", "trace", *IMPAIRMENTS)
+CHANGEABLE = (*MEMBERSHIP, "mirror", "trace", "capture", "capture_size", "capture_keep", *IMPAIRMENTS)
 
 
 def with_port(config: Config, name: str, options: str | Mapping[str, Any]) -> Config:
@@ -69,8 +69,8 @@ def with_options(config: Config, name: str, options: Mapping[str, Any]) -> Confi
     Args:
         config: What is in force.
         name: The port's name.
-        options: What changes: of its membership, mirror, trace, and what impairs it, such as delay, as a
-            spec has it; None takes one away.
+        options: What changes: of its membership, mirror, trace, capture, and what impairs it, such as delay,
+            as a spec has it; None takes one away.
 
     Raises:
         PortError: There is no such port.

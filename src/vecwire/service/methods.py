@@ -108,8 +108,9 @@ _SWITCH = Parameter("switch", "The name of a switch.")
 _LEARNED_FROM = Parameter("port", "The name of one of its ports; without it, all of them.", required=False)
 _AS_IN_THE_FILE = "spec, vlan, tagged, horizon, flood_rate, addresses, as in the file; and switch."
 _MEMBERSHIP = (
-    "Any of vlan, tagged, horizon, flood_rate, addresses, mirror, trace, and what impairs it: delay, jitter,"
-    " loss, duplicate, reorder, rate, limit, seed; the others stay as they are."
+    "Any of vlan, tagged, horizon, flood_rate, addresses, mirror, trace, capture, capture_size, capture_keep,"
+    " and what impairs it: delay, jitter, loss, duplicate, reorder, rate, limit, seed; the others stay as"
+    " they are."
 )
 
 METHODS: dict[str, Method] = {
@@ -199,7 +200,6 @@ METHODS: dict[str, Method] = {
             "an object: port, frames, missed",
             "captured",
             (Parameter("port", "The name of a port that is captured."),),
-            thread=True,
         ),
         Method(
             "capture_drops",

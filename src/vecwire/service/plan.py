@@ -79,9 +79,10 @@ class Plan:
         start_cables: Cables to start.
         keep: Ports that stay open.
         moves: Those of them that go elsewhere; told in ``leave``, ``join`` and the cables as well.
-        unwatch: Ports whose frames are not copied or told any more, or not as before.
+        unwatch: Ports whose frames are not copied, told or written any more, or not as before.
         impair: Ports that stay open, and whose frames are impaired otherwise.
-        watch: Ports whose frames are copied to another port, or told in the log, from now on.
+        watch: Ports whose frames are copied to another port, or told in the log, or written to files, from
+            now on.
         restart: Settings that the file has and the running service does not take.
     """
 
@@ -194,9 +195,10 @@ class _View:
         self.specs = {name: str(spec.impaired(Impairment())) for name, spec in parsed.items()}
         self.impairments = {name: spec.impairment for name, spec in parsed.items()}
         self.watches = {
-            name: (port.mirror, port.trace)
+            name: (port.mirror, port.trace, port.capture, port.capture_size, port.capture_keep)
             for name, port in config.ports.items()
-            if (port.mirror is not None or port.trace) and config.joined(name) is not None
+            if (port.mirror is not None or port.trace or port.capture is not None)
+            and config.joined(name) is not None
         }
         self.cables = {name: frozenset(ends) for name, ends in config.cables.items()}
         self.switch = {port: name for name, switch in config.switches.items() for port in switch.ports}

@@ -22,7 +22,7 @@ from vecwire.engine import Engine
 from vecwire.errors import PortError
 from vecwire.keeper import Keeper
 from vecwire.service import _drops, edit
-from vecwire.service._joining import FAILURES, Joining, Standing, as_named
+from vecwire.service._joining import FAILURES, Joining, Standing, as_named, unwatched
 from vecwire.service._watches import Watches
 from vecwire.service.config import Config, horizons, load
 from vecwire.service.plan import Plan, difference
@@ -91,7 +91,13 @@ class Service:
     # Its life.
 
     def start(self) -> None:
-        """Begins to move frames; returns once they flow."""
+        """Begins to move frames; returns once they flow.
+
+        A log or a file that the frames of a port cannot be written to keeps none of them from that.
+        """
+        with self._change:
+            for name in self._watches.start():
+                self._config = unwatched(self._config, name)
         for engine in self._engines:
             engine.start()
 
@@ -380,8 +386,7 @@ class Service:
         Raises:
             PortError: if there is no such port, it is in no cable or switch, or nobody captures it.
         """
-        with self._change:
-            return CaptureState(port, *self._engine_of(port).captured(self._port(port)))
+        return CaptureState(port, *self._engine_of(port).counting(self._port(port))())
 
     def _engine_of(self, port: str) -> Engine:
         """The engine that moves a port's frames."""

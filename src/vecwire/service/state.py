@@ -152,8 +152,9 @@ class Controlled(Protocol):
     an option that is wrong raises a :class:`~vecwire.errors.ConfigError`, or the spec a
     :class:`~vecwire.errors.SpecError`.
 
-    The calls that only ask (``status``, ``port_states``, ``switch_states``, ``cable_states``, ``stations``)
-    return at once, from any thread. The others may take a while; no two of them run at the same time.
+    The calls that only ask (``status``, ``port_states``, ``switch_states``, ``cable_states``, ``stations``,
+    ``captured``) return at once, from any thread. The others may take a while; no two of them run at the same
+    time.
     """
 
     def status(self) -> ServiceState:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vecwire.cli import _dumping
 from vecwire.cli._dumping import LAST_SECONDS, Patience
 from vecwire.cli._wakeup import Wakeup
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which the test moves on."""
     now = [1000.0]
-    monkeypatch.setattr(_dumping.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
 
 

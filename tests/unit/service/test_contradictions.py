@@ -50,6 +50,11 @@ def faults(text: str) -> list[Fault]:
         ),
         ('c = { spec = "tap,ifname=c", mirror = "n" }', "ports.c.mirror", "there is no port 'n'"),
         (
+            'c = { spec = "tap,ifname=c", capture = "/x" }\nd = { spec = "tap,ifname=d", capture = "/x/." }',
+            "ports.d.capture",
+            "port c are written there already",
+        ),
+        (
             'c = { spec = "tap,ifname=c", mirror = "a" }\n[cables]\nx = ["a", "b"]',
             "ports.c.mirror",
             "port 'a' is in cable x",
@@ -140,6 +145,12 @@ def test_a_port_that_is_absent_gets_the_nearest_name_and_the_list() -> None:
             "ports.b",
             3,
             "every frame of interface e",
+        ),
+        (
+            f'{TWO}c = {{ spec = "tap,ifname=c", capture_keep = 2 }}\n[switches.s]\nports = ["a", "b", "c"]',
+            "ports.c.capture_keep",
+            4,
+            "files that port c does not write",
         ),
         (
             MASH,

@@ -135,6 +135,16 @@ def test_a_wrong_impairment_is_refused(options: dict[str, str], message: str) ->
         with_options(CONFIG, "a", options)
 
 
+def test_a_capture_comes_and_goes() -> None:
+    """A port is watched anew when what is said of its capture changes, and stays open."""
+    new = with_options(CONFIG, "a", {"capture": "/x/a.pcapng"})
+    assert (difference(CONFIG, new).watch, difference(CONFIG, new).open) == (("a",), ())
+    kept = with_options(new, "a", {"capture_keep": 3})
+    assert (difference(new, kept).unwatch, difference(new, kept).watch) == (("a",), ("a",))
+    gone = with_options(kept, "a", {"capture": None})
+    assert (difference(kept, gone).unwatch, difference(kept, gone).watch) == (("a",), ())
+
+
 def test_a_mirror_comes_and_goes() -> None:
     """A port is watched where it is joined, otherwise when that changes, and no more without its mirror."""
     spare = with_port(CONFIG, "e", "tap,ifname=tap4")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vecwire.copies import Copies
 from vecwire.errors import PortError
 from vecwire.service.service import Service
 from vecwire.switch import Cable, Switch
-from vecwire.trace import Trace
 from vecwire.transports import TransportPort
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ STEPS: dict[str, dict[str, str | None]] = {
     "Switch.change": {"a": "switch lan", "b": "switch lan", "c": "switch more", "d": "cable line"},
     "Cable.start": {"a": "switch lan", "b": "switch lan", "c": "switch more", "d": None},
     "TransportPort.impair": {"a": "switch lan", "b": "switch lan", "c": "switch more", "d": "cable line"},
-    "Trace.start": {"a": "switch lan", "b": "switch lan", "c": "switch more", "d": "cable line"},
+    "Copies.start": {"a": "switch lan", "b": "switch lan", "c": "switch more", "d": "cable line"},
 }
 
 
@@ -93,7 +93,7 @@ def test_what_has_no_memory_is_left_out_until_the_next_reload(
         service.start()
         write(AFTER, ",delay=1ms", ", vlan = 7, trace = true")
         kind, method = step.split(".")
-        owner = {"Switch": Switch, "Cable": Cable, "TransportPort": TransportPort, "Trace": Trace}[kind]
+        owner = {"Switch": Switch, "Cable": Cable, "TransportPort": TransportPort, "Copies": Copies}[kind]
         monkeypatch.setattr(owner, method, no_memory)
         with pytest.raises(PortError, match="not all of it could be done"):
             service.reload()

@@ -57,9 +57,9 @@ def capture_port(client: Client, port: str, *, write: Path | None, count: int | 
         # What was left out until now; what comes while the rest is read is no part of it.
         told = _told(client, port)
         if asked:
-            taking.finish(told and told.frames)
+            taking.finish(None if told is None else told.frames)
         missed = told.missed if told else 0
-        if file is not None and told:
+        if write is not None and file is not None and told is not None:
             file.write(_ending(form_of(write), begun, taking.taken, missed))
     if write is not None or missed:
         sys.stderr.write(_sum("frames", taking.taken, missed))

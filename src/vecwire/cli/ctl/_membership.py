@@ -11,6 +11,9 @@ SETTINGS = {
     "addresses": "addresses learned from it at most",
     "mirror": "the port that gets a copy of its frames",
     "trace": "a line of the log for each frame: true or false",
+    "capture": "the files that its frames are written to, as /var/log/vecwire/guest.pcapng",
+    "capture_size": "octets of a file of its capture",
+    "capture_keep": "how many files of its capture are kept",
     "delay": "how long each frame that it sends waits, as 50ms",
     "jitter": "by how much that varies, as 5ms",
     "loss": "the share of sent frames that are dropped, as 1%",
@@ -22,7 +25,7 @@ SETTINGS = {
 }
 
 #: Those whose values are text.
-_TEXTS = ("horizon", "mirror", "delay", "jitter", "loss", "duplicate", "reorder", "rate")
+_TEXTS = ("horizon", "mirror", "capture", "delay", "jitter", "loss", "duplicate", "reorder", "rate")
 
 
 def setting(key: str, text: str) -> Any:
