@@ -9,6 +9,9 @@ from vecwire.spec.text import nearest
 from vecwire.transports import TransportPort
 from vecwire.wire.counters import DROPS
 
+#: What the kernel drops in front of a port: it is counted, and nobody sees the frames.
+UNSEEN = frozenset({"rx_missed"})
+SEEN = tuple(name for name in DROPS if name not in UNSEEN)
 #: Beginnings of the names of counters, which stand for all of them.
 GROUPS = ("rx", "switch", "tx")
 
@@ -17,23 +20,29 @@ def wanted(reasons: Iterable[object]) -> frozenset[str]:
     """Returns the names of the counters that reasons stand for; all of them where none is given.
 
     Raises:
-        PortError: if one is neither the name of a drop's counter nor of a group of them.
+        PortError: if one is neither the name of a drop's counter nor of a group of them, or of drops that
+            only the kernel sees.
     """
     chosen: set[str] = set()
     for reason in reasons:
+        if reason in UNSEEN:
+            raise PortError(
+                f"{reason} counts what the kernel drops, which shows the frames to nobody",
+                remedy=f"read the counter {reason}: vecwire ctl ports NAME",
+            )
         found = {
-            name for name in DROPS if name == reason or (reason in GROUPS and name.startswith(f"{reason}_"))
+            name for name in SEEN if name == reason or (reason in GROUPS and name.startswith(f"{reason}_"))
         }
         if not found:
-            meant = nearest(str(reason), [*DROPS, *GROUPS])
+            meant = nearest(str(reason), [*SEEN, *GROUPS])
             raise PortError(
                 f"nothing is dropped by the reason {reason}",
                 remedy=f"did you mean {meant}?"
                 if meant
-                else f"reasons are {', '.join(GROUPS)}, {', '.join(DROPS)}",
+                else f"reasons are {', '.join(GROUPS)}, {', '.join(SEEN)}",
             )
         chosen |= found
-    return frozenset(chosen or DROPS)
+    return frozenset(chosen or SEEN)
 
 
 def begin(
