@@ -12,8 +12,10 @@ from vecwire.transports import TransportPort
 SLICE = 0.5
 #: Seconds that a port is waited for at a time.
 WAIT_SECONDS = 0.05
-#: Seconds of silence after the end of a blast that end a sink which waits for that.
+#: Seconds of silence after the end of a blast that end a sink which waits for that; and where flows have
+#: not ended yet: their marks may be late, or were lost.
 QUIET_SECONDS = 0.25
+PATIENT_SECONDS = 1.0
 _NANOSECONDS = 1_000_000_000
 
 
@@ -76,6 +78,8 @@ class Sink:
         self._once = once
         self._tally = Tally()
         self._batch = port.batch()
+        self._heard = (0, 0)
+        self._heard_at = 0.0
         self._ending = threading.Event()
 
     def stop(self) -> None:
@@ -100,8 +104,12 @@ class Sink:
             return True
         if not self._once or not self._tally.ended:
             return False
-        quiet = time.time_ns() - self._tally.last
-        return bool(quiet > QUIET_SECONDS * _NANOSECONDS)
+        # A mark that ends one more flow is as much a sign of life as a frame.
+        heard = (self._tally.frames, self._tally.ended)
+        if heard != self._heard:
+            self._heard, self._heard_at = heard, time.monotonic()
+        all_ended = self._tally.ended >= self._tally.flows
+        return time.monotonic() - self._heard_at > (QUIET_SECONDS if all_ended else PATIENT_SECONDS)
 
     def _by_channel(self) -> bool:
         """Receives with the compiled loop; whether the port is up."""
