@@ -20,6 +20,8 @@ MARK_SECONDS = 0.02
 SLICE = 0.5
 #: Seconds that a port without room, or without a peer, is waited for at a time.
 ROOM_SECONDS = 0.05
+#: Seconds that may be made up for after a pause, as in ``vecwire.path.generate``.
+ARREARS_SECONDS = 0.01
 _MOST = 2**63 - 1
 
 
@@ -60,6 +62,7 @@ class Blast:
         self._generator = Generator(traffic.pattern(), lengths, traffic.flows, self.number, self.wanted)
         self._ending = threading.Event()
         self._began = self._ended = 0.0
+        self._skipped = 0
 
     @property
     def frames(self) -> int:
@@ -74,7 +77,7 @@ class Blast:
     @property
     def skipped(self) -> int:
         """Frames that the rate had asked for and that were not made: the machine was too slow."""
-        return int(self._generator.skipped)
+        return int(self._generator.skipped) + self._skipped
 
     @property
     def stalls(self) -> int:
@@ -126,16 +129,27 @@ class Blast:
 
     def _by_calls(self, left: int, seconds: float) -> bool:
         """Sends one batch with the calls of any port; whether there is room for more."""
-        depth = self._batch.depth
-        pace = self.wanted * (time.monotonic() - self._began) - self.frames if self.wanted else depth
-        if pace < 1:
-            self._rest(min((1 - pace) / self.wanted, ROOM_SECONDS, seconds))
+        due = self._due() if self.wanted else self._batch.depth
+        if not due:
+            wait = self._began + (self.frames + self._skipped) / self.wanted - time.monotonic()
+            self._rest(min(max(wait, 0.0), ROOM_SECONDS, seconds))
             return True
-        count = min(left, depth, int(pace))
+        count = min(left, self._batch.depth, due)
         self._generator.fill(self._batch, count, time.time_ns())
         done = self.port.send(self._batch)
         self._generator.unsend(count - done)
         return done == count
+
+    def _due(self) -> int:
+        """How many frames are due by now; those that a pause of the machine has cost are skipped."""
+        behind = time.monotonic() - self._began - (self.frames + self._skipped) / self.wanted
+        if behind < 0:
+            return 0
+        if behind > max(ARREARS_SECONDS, 1 / self.wanted):
+            missed = int((behind - ARREARS_SECONDS) * self.wanted)
+            self._skipped += missed
+            behind -= missed / self.wanted
+        return 1 + int(behind * self.wanted)
 
     def _send_marks(self, *, begin: bool) -> None:
         """Sends the marks of all flows; at the begin one is enough."""
