@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bounds import judge
 from vecwire.bench.frames import as_input, frame
 from vecwire.bench.helper import compile_helper
 from vecwire.bench.lab import Namespace, veth
@@ -87,6 +88,9 @@ def generators(rounds: int, seconds: float) -> None:
     for name, rates in found.items():
         middle = statistics.median(rates)
         print(f"{name:>16}{middle:>12,.0f}/s  ({min(rates):,.0f}, {max(rates):,.0f}){middle / base:>8.2f}")
+    ours, scapy = (statistics.median(found[name]) for name in ("vecwire blast", "scapy, sendp"))
+    judge(ours >= 0.9 * base, "at least 0.9 of the generator in C", f"{ours / base:.2f}")
+    judge(ours >= 5 * scapy, "at least 5 times scapy's sendp", f"{ours / scapy:.1f} times")
 
 
 def delays(wanted: list[float], rate: int, seconds: float) -> None:
@@ -94,6 +98,7 @@ def delays(wanted: list[float], rate: int, seconds: float) -> None:
     print(f"latency told by the sink at {rate} frames/s through a cable with a delay")
     names = ("p50", "p90", "p99", "p99_9")
     print(f"{'delay':>10}" + "".join(f"{name:>12}{'off by':>8}" for name in names))
+    worst = 0.0
     for delay in wanted:
         with contextlib.ExitStack() as stack:
             a, middle, b = spaces = [Namespace() for _ in range(3)]
@@ -114,12 +119,13 @@ def delays(wanted: list[float], rate: int, seconds: float) -> None:
             stack.callback(blast.stop)
             events = [json.loads(line) for line in sink.finish().splitlines() if line.startswith("{")]
         found = events[-1]["latency"]
+        off = {name: abs(found[name] / 1e9 / delay - 1) for name in names}
+        worst = max(worst, *off.values())
         print(
             f"{delay * 1000:>7.1f} ms"
-            + "".join(
-                f"{found[name] / 1e6:>9.3f} ms{abs(found[name] / 1e9 / delay - 1):>8.1%}" for name in names
-            )
+            + "".join(f"{found[name] / 1e6:>9.3f} ms{off[name]:>8.1%}" for name in names)
         )
+    judge(worst <= 0.05, "percentiles within 5 % of the delay that is set", f"off by {worst:.1%} at the most")
 
 
 def main() -> None:

@@ -17,9 +17,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from switching import links, measure
-
 import vecwire
+from switching import links, measure
 from vecwire.confine import Seccomp
 from vecwire.confine import confine as give_up
 from vecwire.transports._unshare import own_network

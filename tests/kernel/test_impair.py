@@ -51,20 +51,29 @@ def round_trips(output: str) -> list[float]:
 
 
 def test_a_delay_of_one_port_is_no_other_ports(hosts: list[Namespace]) -> None:
-    """While pings to one host take the delay and more, those to another take less than half of it."""
+    """While pings to one host take the delay and more, those to another take what they took before."""
     hosts[0].wait_reachable("10.3.0.2")
     hosts[0].wait_reachable("10.3.0.3")
-    commands = [
-        [word for word in ping_command(f"10.3.0.{end}", count=PINGS, interval=0.02) if word != "-q"]
-        for end in (2, 3)
-    ]
-    pings = [hosts[0].popen(command) for command in commands]
-    for ping in pings:
-        assert ping.wait(PATIENCE) == 0, ping.describe()
-    late, prompt = (round_trips(ping.output) for ping in pings)
-    assert len(late) == len(prompt) == PINGS
+
+    def pinged(*ends: int) -> list[list[float]]:
+        """The round trips to hosts that are pinged at the same time."""
+        pings = [
+            hosts[0].popen(
+                [word for word in ping_command(f"10.3.0.{end}", count=PINGS, interval=0.02) if word != "-q"]
+            )
+            for end in ends
+        ]
+        for ping in pings:
+            assert ping.wait(PATIENCE) == 0, ping.describe()
+        found = [round_trips(ping.output) for ping in pings]
+        assert [len(each) for each in found] == [PINGS] * len(ends)
+        return found
+
+    (before,) = pinged(3)
+    late, prompt = pinged(2, 3)
     assert min(late) >= DELAY
-    assert statistics.median(prompt) < DELAY / 2
+    # A tenth of the delay: far more than a machine's noise, far less than any share of it.
+    assert statistics.median(prompt) < statistics.median(before) + DELAY / 10
 
 
 def test_a_switch_sends_late_and_in_order() -> None:
