@@ -41,15 +41,17 @@ third = "tap,ifname=tap0"
 PLAIN = PORTS + '[switches.lan]\nports = ["left", "right", "guest"]\n'
 OTHER = (
     PORTS.replace(
-        '"tap,ifname=tap0"', '{ spec = "tap,ifname=tap1", vlan = 7, mirror = "spare", trace = true }'
+        '"tap,ifname=tap0"',
+        '{ spec = "tap,ifname=tap1", vlan = 7, mirror = "spare", trace = true, capture = "FOLDER/x.pcap" }',
     )
     + 'fourth = { spec = "gre,src=127.0.0.1,dst=127.0.0.2", delay = "5ms" }\nspare = "tap,ifname=tap2"\n'
     '[switches.lan]\nports = ["left", "right", "guest", "third"]\nage = 20\naddresses = 500\n'
     '[switches.more]\nports = ["fourth"]\n'
 )
 #: What the event loop's own set would answer only if it were no more (those of workers are in test_calls.py);
-#: and what a new thread calls first: where that fails, Python waits for it for ever (Thread.start).
-PYTHONS = {"epoll_ctl", "epoll_wait", "mmap64"}
+#: what a new thread calls first: where that fails, Python waits for it for ever (Thread.start); and how Python
+#: looks at what it has accepted, which it gives away where that fails (socket.accept).
+PYTHONS = {"epoll_ctl", "epoll_wait", "getsockname", "mmap64"}
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Site:
     def act(self) -> None:
         """Does everything that a service is asked for; what fails of it fails."""
         for text in (OTHER, PLAIN):
-            self.path.write_text(text, encoding="utf-8")
+            self.path.write_text(text.replace("FOLDER", str(self.path.parent)), encoding="utf-8")
             with contextlib.suppress(VecwireError), Client(self.control, timeout=PATIENCE) as client:
                 client.reload()
         with contextlib.suppress(VecwireError), Client(self.control, timeout=PATIENCE) as client:
