@@ -10,13 +10,8 @@ import contextlib
 import errno
 import logging
 import math
-<<<<<<< HEAD
-import select
-import socket
-=======
 import os
 import select
->>>>>>> cap
 import threading
 import time
 from collections.abc import Callable
@@ -28,10 +23,7 @@ from vecwire.host import start
 from vecwire.path.batch import Batch
 from vecwire.path.worker import FOR_TRACE
 from vecwire.transports import TransportPort
-<<<<<<< HEAD
-=======
 from vecwire.transports._descriptor import Descriptor
->>>>>>> cap
 
 logger = logging.getLogger("vecwire.copies")
 
@@ -100,15 +92,9 @@ class Copies:
         with contextlib.ExitStack() as made:
             number = self._engine.capture(self._port, purpose=FOR_TRACE)
             made.callback(self._engine.end_capture, self._port, purpose=FOR_TRACE)
-<<<<<<< HEAD
-            # The number is the socket's own from here on, and is closed once. What it is need not be asked.
-            kind = (socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)
-            reader = made.enter_context(socket.socket(*kind, fileno=number))
-=======
             # The number is its own from here on, and is closed once.
             reader = made.enter_context(Descriptor(number, "copies"))
             os.set_blocking(number, False)
->>>>>>> cap
             self._count = self._engine.counting(self._port, purpose=FOR_TRACE)
             given = (reader, Batch(DEPTH), memoryview(bytearray(LONGEST)))
             thread = threading.Thread(target=self._read, args=given, name="vecwire-copies", daemon=True)
@@ -135,11 +121,7 @@ class Copies:
             self._thread.join()
             self._thread = None
 
-<<<<<<< HEAD
-    def _read(self, reader: socket.socket, batch: Batch, room: memoryview) -> None:
-=======
     def _read(self, reader: Descriptor, batch: Batch, room: memoryview) -> None:
->>>>>>> cap
         watch = select.poll()
         watch.register(reader, select.POLLIN)
         with reader:
@@ -154,20 +136,12 @@ class Copies:
                     self._each(lambda taker: taker.rest())
             self._each(lambda taker: taker.end())
 
-<<<<<<< HEAD
-    def _fill(self, reader: socket.socket, batch: Batch, room: memoryview) -> bool:
-=======
     def _fill(self, reader: Descriptor, batch: Batch, room: memoryview) -> bool:
->>>>>>> cap
         """Reads what waits into a batch, as much as it holds; whether more may come."""
         batch.clear()
         while len(batch) < DEPTH:
             try:
-<<<<<<< HEAD
-                length = reader.recv_into(room, 0, socket.MSG_DONTWAIT)
-=======
                 length = os.readv(reader.fileno(), [room])
->>>>>>> cap
             except BlockingIOError:
                 break
             except OSError as error:
