@@ -36,7 +36,7 @@ USED = (
     *("l2tpv3-ip", "bess"),
 )
 HANDED = ("raw", "tap", "l2tpv3-udp", "bess", "bess-listen")
-WORKED = ("work tap l2tpv3-udp", "work bess raw", "work hybrid gre", "revive raw")
+WORKED = ("work tap l2tpv3-udp", "work bess raw", "work hybrid gre", "work netns raw", "revive raw")
 
 
 @pytest.fixture(scope="module")

@@ -359,6 +359,31 @@ class Working(Scenario):
             port.close()
 
 
+class Guarded(Working):
+    """The same with a port whose namespace has a name: the guard's calls fail too, and it guards on."""
+
+    def begin(self) -> None:
+        """Sees what there is."""
+        super().begin()
+        self.descriptors = len(open_descriptors())
+
+    def act(self) -> None:
+        """Does it, and something happens beside that name."""
+        super().act()
+        beside = Path(os.environ["VECWIRE_FAULTS_NETNS"]).parent / f"vecwire-faults-{os.getpid()}"
+        beside.touch()
+        beside.unlink()
+
+    def finish(self, case: Case | None) -> None:
+        """Sees that all works."""
+        super().finish(case)
+        assert any(thread.name == "vecwire-guard" for thread in threading.enumerate())
+        # It begins again after a rest.
+        wait_until(
+            lambda: len(open_descriptors()) == self.descriptors, timeout=HEALS, what="the guard looks again"
+        )
+
+
 class Reviving(Working):
     """An interface goes down and up, and the keeper brings the port back."""
 
@@ -496,7 +521,7 @@ def scenario_of(name: str) -> Scenario:
         return Using(left + suffix, right + suffix)
     if what == "work":
         left, _, right = of.partition(" ")
-        return Working(PAIRS[left], PAIRS[right])
+        return (Guarded if left == "netns" else Working)(PAIRS[left], PAIRS[right])
     if what == "revive":
         return {
             "raw": lambda: Reviving(bounce, PAIRS["raw"], PAIRS["l2tpv3-udp"]),
