@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="how long one measurement takes")
     chosen = parser.parse_args()
     small_frames(chosen.rounds, chosen.seconds)
-    super_frames(min(3, chosen.rounds), 4 * chosen.seconds)
+    super_frames(min(3, chosen.rounds), max(1.0, 4 * chosen.seconds))
 
 
 if __name__ == "__main__":

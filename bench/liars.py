@@ -245,7 +245,7 @@ def sent_by(ifname: str) -> int:
 def lies_of(port: TransportPort) -> int:
     """How many lies a port has heard, dropped or passed on."""
     stats = port.stats
-    told = stats.rx_frames + stats.rx_dropped + stats.unreachable
+    told = stats.rx_frames + stats.rx_dropped - stats.rx_missed + stats.unreachable
     return told + (stats.lost if not stats.rx_frames else 0)
 
 

@@ -166,9 +166,10 @@ def main() -> None:
         found = measure(name, chosen.depth, chosen.size, chosen.rounds)
         totals[name] = found["in all"]
         print(f"{name:>16}" + "".join(f"{value:>10.1f}" for value in found.values()))
-    slowest = max(totals, key=totals.__getitem__)
-    wanted = f"every rewrite in less than {MOST_NANOSECONDS} ns a frame with receiving and sending"
-    judge(totals[slowest] < MOST_NANOSECONDS, wanted, f"{totals[slowest]:.1f} ns, {slowest}")
+    costs = {name: total - totals["nothing"] for name, total in totals.items()}
+    dearest = max(costs, key=costs.__getitem__)
+    wanted = f"a rewrite costs less than {MOST_NANOSECONDS} ns a frame, beside a cable that rewrites nothing"
+    judge(costs[dearest] < MOST_NANOSECONDS, wanted, f"{costs[dearest]:.1f} ns, {dearest}")
 
 
 if __name__ == "__main__":
