@@ -111,7 +111,7 @@ int main(int argc, char **argv)
         if (poll(ready, 2, -1) < 0 && errno != EINTR)
             fail("poll");
         for (int from = 0; from < 2; from++) {
-            int got, done = 0;
+            int got;
 
             if (!(ready[from].revents & POLLIN))
                 continue;
@@ -121,11 +121,7 @@ int main(int argc, char **argv)
             got = recvmmsg(ready[from].fd, in, depth, MSG_DONTWAIT, NULL);
             for (int i = 0; i < got; i++)
                 to_kernel[i].iov_len = in[i].msg_len - vnet_in + vnet_out;
-            while (done < got) {
-                int sent = sendmmsg(sender[!from], out + done, (unsigned)(got - done), MSG_DONTWAIT);
-
-                done += sent > 0 ? sent : 1; /* what is refused is lost */
-            }
+            send_all(sender[!from], out, got);
         }
     }
 }

@@ -73,7 +73,7 @@ class Copies:
         self._port = port
         self._takers: list[Taker] = []
         self._engine = engine
-        self._name = name or str(port.spec)
+        self._name = name or port.spec.public
         self._count: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self._thread: threading.Thread | None = None
         self._end = math.inf

@@ -181,7 +181,7 @@ class Engine:
                 self._worker.post(message)
                 while not wait([waits], PATIENCE).done:
                     if not self.running:
-                        raise PortError(f"the worker {self._name} has ended by itself", remedy="start again")
+                        raise self._ended()
                     self._worker.nudge()
                 self._quiet_for = threading.get_ident()
                 return what()
@@ -196,8 +196,11 @@ class Engine:
             PortError: if it has ended by itself.
         """
         if self._thread is not None and not self._thread.is_alive():
-            raise PortError(f"the worker {self._name} has ended by itself", remedy="start again")
+            raise self._ended()
         self.do(lambda: None)
+
+    def _ended(self) -> PortError:
+        return PortError(f"the worker {self._name} has ended by itself", remedy="start again")
 
     @property
     def worker(self) -> Worker:
@@ -212,7 +215,7 @@ class Engine:
             PortError: if another has claimed it.
         """
         if port.closed:
-            raise ClosedError(f"the port {port.spec} was joined after it was closed")
+            raise ClosedError(f"the port {port.spec.public} was joined after it was closed")
         port.channel.claim(owner)
         port.quietly = self.do
 
@@ -223,7 +226,7 @@ class Engine:
             MemoryError: if there is no memory for it.
             PortError: if the kernel does not watch its descriptors.
         """
-        with refusals(f"watch {port.spec}"):
+        with refusals(f"watch {port.spec.public}"):
             index = self._worker.seat(port.channel, port.batch, port.shape)
         self._seats[port] = index
         self._ports[index] = port
@@ -239,7 +242,7 @@ class Engine:
             PortError: if it has none here.
         """
         if port not in self._seats:
-            raise PortError(f"the port {port.spec} is not in this engine")
+            raise PortError(f"the port {port.spec.public} is not in this engine")
         return self._seats[port]
 
     def unseat(self, port: TransportPort, owner: object) -> None:
@@ -312,8 +315,10 @@ class Engine:
         def begin() -> int:
             index = self.seat_of(port)
             if any((each.port, each.purpose) == (port, purpose) for each in self._captures.values()):
-                raise PortError(f"the port {port.spec} is captured already", remedy="end that capture first")
-            with refusals(f"capture {port.spec}"):
+                raise PortError(
+                    f"the port {port.spec.public} is captured already", remedy="end that capture first"
+                )
+            with refusals(f"capture {port.spec.public}"):
                 capture = Capture(port, purpose)
                 try:
                     sink = self._seat_of_records(capture.channel)
@@ -351,7 +356,7 @@ class Engine:
         for capture in list(self._captures.values()):
             if (capture.port, capture.purpose) == (port, purpose):
                 return capture.counts
-        raise PortError(f"the port {port.spec} is not captured", remedy="begin that first")
+        raise PortError(f"the port {port.spec.public} is not captured", remedy="begin that first")
 
     def _end_captures(self, which: Callable[[TransportPort], bool]) -> None:
         for sink, capture in list(self._captures.items()):
@@ -362,7 +367,9 @@ class Engine:
         capture = self._captures.pop(sink)
         self._worker.unseat(sink)
         logger.info(
-            "%s: captured %d frames; %d came too fast for the reader", capture.port.spec, *capture.counts()
+            "%s: captured %d frames; %d came too fast for the reader",
+            capture.port.spec.public,
+            *capture.counts(),
         )
         capture.close()
 

@@ -85,7 +85,7 @@ class Trace:
     def __init__(
         self, port: TransportPort, *, engine: Engine, name: str | None = None, rate: int = USUAL_RATE
     ) -> None:
-        self._name = name or str(port.spec)
+        self._name = name or port.spec.public
         self._rate = rate
         self._copies = Copies(port, engine=engine, name=self._name)
 

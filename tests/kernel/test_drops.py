@@ -290,6 +290,11 @@ def test_frames_that_waited_too_long_are_told(namespace: Namespace) -> None:
         wait_until(passes, timeout=PATIENCE, what="frames leave again")
 
 
+def wait_for_frames(port: TransportPort, count: int) -> None:
+    """Returns once a port has received so many frames in all."""
+    wait_until(lambda: port.stats.rx_frames >= count, timeout=PATIENCE, what=f"{count} frames came")
+
+
 def test_held_frames_that_are_given_up_are_told() -> None:
     """Frames that wait for a peer who goes away are told as they are dropped, one record for each."""
     name = f"@vecwire-drops-{os.getpid()}"
@@ -304,8 +309,11 @@ def test_held_frames_that_are_given_up_are_told() -> None:
         net.stations.append(listener)
         with dropped(net.switch.engine, [port]) as drops:
             many = [frame(number, 1000, source=address(0), destination=BROADCAST) for number in range(64)]
+            sent = 0
             while not port.stats.tx_full:
                 send_all(net.stations[0], many)
+                sent += len(many)
+                wait_for_frames(net.ports[0], sent)
                 net.barrier()
             full = drops(port.stats.tx_full)
             assert {each.reason for each in full} == {"tx_full"}

@@ -37,14 +37,14 @@ LAYERS: dict[str, set[str]] = {
     "aio": {"errors", "wire", "path", "port"},
     "scapy": {"errors", "wire", "spec", "path", "port", "transports"},
     "traffic": {"errors", "wire", "spec", "path", "port", "transports"},
-    "probe": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
+    "probe": {"errors", "host", "wire", "spec", "path", "port", "transports", "switch"},
     "meter": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "service": {
         *("errors", "host", "confine", "wire", "spec", "path", "port", "transports", "keeper", "engine"),
         *("capture", "mirror", "copies", "trace", "switch", "meter"),
     },
     "client": {"errors", "service"},
-    "demo": {"errors", "wire", "spec", "path", "port", "transports", "switch", "meter", "probe"},
+    "demo": {"errors", "host", "wire", "spec", "path", "port", "transports", "switch", "meter", "probe"},
     "bench": {"errors", "wire", "spec", "path", "port", "transports", "switch"},
     "cli": {
         *("errors", "host", "confine", "wire", "spec", "bpf", "path", "port", "capture", "transports"),

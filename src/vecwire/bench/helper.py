@@ -58,6 +58,17 @@ static int packet_socket(const char *name, int receives)
     return fd;
 }
 
+static void send_all(int fd, struct mmsghdr *messages, int count)
+{
+    int done = 0;
+
+    while (done < count) {
+        int sent = sendmmsg(fd, messages + done, (unsigned)(count - done), MSG_DONTWAIT);
+
+        done += sent > 0 ? sent : 1; /* what is refused is lost */
+    }
+}
+
 """
 
 SOURCE = (
@@ -94,7 +105,7 @@ static int forward(char **names, unsigned depth)
         if (poll(ready, 2, -1) < 0 && errno != EINTR)
             fail("poll");
         for (int from = 0; from < 2; from++) {
-            int got, done = 0;
+            int got;
 
             if (!(ready[from].revents & POLLIN))
                 continue;
@@ -103,11 +114,7 @@ static int forward(char **names, unsigned depth)
             got = recvmmsg(ready[from].fd, messages, depth, MSG_DONTWAIT, NULL);
             for (int i = 0; i < got; i++)
                 vectors[i].iov_len = messages[i].msg_len;
-            while (done < got) {
-                int sent = sendmmsg(ready[!from].fd, messages + done, (unsigned)(got - done), MSG_DONTWAIT);
-
-                done += sent > 0 ? sent : 1; /* what is refused is lost */
-            }
+            send_all(ready[!from].fd, messages, got);
         }
     }
 }

@@ -15,7 +15,7 @@ from vecwire.cli._wakeup import Wakeup
 from vecwire.path.batch import Batch
 from vecwire.port import PortStats
 from vecwire.transports import TransportPort
-from vecwire.wire.counters import MEANINGS, RX_DROPS
+from vecwire.wire.counters import MEANINGS, OWN_DROPS, RX_DROPS
 
 #: Calls of ``recv`` between two looks at the clock and for signals, while frames keep coming.
 CALLS = 16
@@ -23,15 +23,13 @@ CALLS = 16
 LOOK_SECONDS = 1.0
 #: Seconds after the end in which what came before it is taken, and in which a pipe has to take it.
 LAST_SECONDS = 2.0
-
-
 #: The reasons for which a port itself drops what it receives: what the kernel drops is told by the tap.
-OWN_DROPS = tuple(name for name in RX_DROPS if name != "rx_missed")
+OWN_RX_DROPS = tuple(name for name in RX_DROPS if name in OWN_DROPS)
 
 
 def reasons(stats: PortStats) -> Iterator[str]:
     """Why the port dropped frames that it received, a line for each reason."""
-    for name in OWN_DROPS:
+    for name in OWN_RX_DROPS:
         if stats.counters[name]:
             yield f"{stats.counters[name]:,} {MEANINGS[name]} ({name})"
 
@@ -325,7 +323,7 @@ def _sentence(dump: Dump, sink: Lines | Files) -> str:
         quantity(sink.octets, "B"),
         quantity(sink.records / seconds, "frames/s"),
         f"{dump.tap.dropped:,} dropped by the kernel",
-        f"{sum(counters[name] for name in OWN_DROPS):,} by the port",
+        f"{sum(counters[name] for name in OWN_RX_DROPS):,} by the port",
     ]
     if isinstance(sink, Files) and sink.recorder.files > 1:
         parts.insert(1, f"{sink.recorder.files} files")

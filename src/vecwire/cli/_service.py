@@ -6,7 +6,7 @@ import typer
 
 from vecwire.client import DEFAULT_PATH, ENVIRONMENT, Client
 from vecwire.errors import VecwireError
-from vecwire.wire.counters import DROPS, MEANINGS
+from vecwire.wire.counters import MEANINGS, OWN_DROPS
 
 SocketOption = Annotated[
     str,
@@ -41,7 +41,9 @@ def complete_switch(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
 
 def complete_reason(incomplete: str) -> list[tuple[str, str]]:
     """Returns the reasons of drops that begin so, with what each means."""
-    return [(name, MEANINGS[name].removeprefix("dropped: ")) for name in DROPS if name.startswith(incomplete)]
+    return [
+        (name, MEANINGS[name].removeprefix("dropped: ")) for name in OWN_DROPS if name.startswith(incomplete)
+    ]
 
 
 def _client(ctx: typer.Context) -> Client:

@@ -39,9 +39,6 @@ it on the microsecond.
 Once the port is open it keeps only the capabilities that opening it again takes and, for root, the one to
 read anybody's file. With --drop it keeps none; with --user it reads the file as that user.
 
-Once the port is open it keeps only the capabilities that opening it again takes and, for root, the one to
-read anybody's file. With --drop it keeps none; with --user it reads the file as that user.
-
 With --json it prints one event a line: "ready", "stats" (every --stats seconds), "end".
 
 Examples:

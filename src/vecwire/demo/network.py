@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -11,6 +10,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from vecwire.errors import UnsupportedError
+from vecwire.host import apart
 from vecwire.transports import _netns
 from vecwire.transports._descriptor import Descriptor
 from vecwire.transports._refusal import refusal
@@ -74,11 +74,10 @@ class Namespace:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            try:
-                self._descriptor = pool.submit(self._make).result()
-            except OSError as error:
-                raise refusal(error, "make a network namespace", "a network namespace") from error
+        try:
+            self._descriptor = apart("vecwire-netns", self._make)
+        except OSError as error:
+            raise refusal(error, "make a network namespace", "a network namespace") from error
 
     def _make(self) -> Descriptor:
         own_network()

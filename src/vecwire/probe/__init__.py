@@ -11,9 +11,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
+from vecwire.host import apart
 from vecwire.probe.checks import CAPABILITIES, Capability
 from vecwire.transports._refusal import PRIVILEGES, REMEDIES, WITHOUT
 from vecwire.transports._unshare import closed_by, own_network, own_users
@@ -114,8 +114,7 @@ def probe() -> Report:
 
 def try_all() -> list[Finding]:
     """Tries every capability but user namespaces, in a thread that then ends."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="vecwire-probe") as pool:
-        return pool.submit(_try_all_here).result()
+    return apart("vecwire-probe", _try_all_here)
 
 
 def usability(findings: Iterable[Finding]) -> tuple[Usability, ...]:

@@ -7,11 +7,8 @@ from vecwire.engine import Engine
 from vecwire.errors import PortError
 from vecwire.spec.text import nearest
 from vecwire.transports import TransportPort
-from vecwire.wire.counters import DROPS
+from vecwire.wire.counters import KERNEL_DROPS, OWN_DROPS
 
-#: What the kernel drops in front of a port: it is counted, and nobody sees the frames.
-UNSEEN = frozenset({"rx_missed"})
-SEEN = tuple(name for name in DROPS if name not in UNSEEN)
 #: Beginnings of the names of counters, which stand for all of them.
 GROUPS = ("rx", "switch", "tx")
 
@@ -25,24 +22,26 @@ def wanted(reasons: Iterable[object]) -> frozenset[str]:
     """
     chosen: set[str] = set()
     for reason in reasons:
-        if reason in UNSEEN:
+        if reason in KERNEL_DROPS:
             raise PortError(
                 f"{reason} counts what the kernel drops, which shows the frames to nobody",
                 remedy=f"read the counter {reason}: vecwire ctl ports NAME",
             )
         found = {
-            name for name in SEEN if name == reason or (reason in GROUPS and name.startswith(f"{reason}_"))
+            name
+            for name in OWN_DROPS
+            if name == reason or (reason in GROUPS and name.startswith(f"{reason}_"))
         }
         if not found:
-            meant = nearest(str(reason), [*SEEN, *GROUPS])
+            meant = nearest(str(reason), [*OWN_DROPS, *GROUPS])
             raise PortError(
                 f"nothing is dropped by the reason {reason}",
                 remedy=f"did you mean {meant}?"
                 if meant
-                else f"reasons are {', '.join(GROUPS)}, {', '.join(SEEN)}",
+                else f"reasons are {', '.join(GROUPS)}, {', '.join(OWN_DROPS)}",
             )
         chosen |= found
-    return frozenset(chosen or SEEN)
+    return frozenset(chosen or OWN_DROPS)
 
 
 def begin(

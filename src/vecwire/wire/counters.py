@@ -84,6 +84,9 @@ SWITCH_DROPS: tuple[str, ...] = tuple(
     name for name in NAMES if name.startswith("switch_") and MEANINGS[name].startswith("dropped")
 )
 DROPS: tuple[str, ...] = (*RX_DROPS, *SWITCH_DROPS, *TX_DROPS)
+#: Those of them whose frames the kernel drops in front of a port, which shows them to nobody; and the others.
+KERNEL_DROPS: tuple[str, ...] = ("rx_missed",)
+OWN_DROPS: tuple[str, ...] = tuple(name for name in DROPS if name not in KERNEL_DROPS)
 #: The highest that was seen, not a sum.
 MAXIMA: tuple[str, ...] = tuple(name for name in NAMES if name.endswith("_most"))
 
