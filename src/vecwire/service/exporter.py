@@ -115,13 +115,16 @@ class _Server(ThreadingMixIn, TCPServer):
 
     def serve(self) -> None:
         """Takes connections until ``end``, whatever the kernel says meanwhile."""
-        while not self._ending.is_set():
+        while True:
             try:
-                # It is woken when it is to end: it need not look again and again.
+                # It is woken when it is to end: it need not look again and again. Where that is before it has
+                # begun it returns at once, and ``shutdown`` waits until it has.
                 self.serve_forever(poll_interval=None)  # type: ignore[arg-type]  # what select takes
             except OSError as error:
                 logger.warning("metrics: no connection can be taken: %s", error.strerror)
                 self._ending.wait(PAUSE)
+            if self._ending.is_set():
+                return
 
     def get_request(self) -> tuple[Any, Any]:
         """Takes a connection; where there are no descriptors left, not again for a moment."""
@@ -154,7 +157,7 @@ class _Server(ThreadingMixIn, TCPServer):
         logger.debug("metrics: a connection broke", exc_info=sys.exception())
 
     def end(self) -> None:
-        """Takes no more connections, and ends those that there are; called while it serves."""
+        """Takes no more connections, and ends those that there are; called while or before it serves."""
         self._ending.set()
         # A listener that is shut down is readable, so that the thread that waits for it looks up.
         with contextlib.suppress(OSError):

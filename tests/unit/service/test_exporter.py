@@ -221,6 +221,20 @@ def test_it_is_bound_before_it_answers(service: Told) -> None:
         assert again.address != made_address
 
 
+def test_it_may_be_stopped_before_it_serves(service: Told) -> None:
+    """Whoever stops it does not wait for ever for a thread that had not begun."""
+    server = exporter._Server(service, ANY)
+    try:
+        stopping = threading.Thread(target=server.end, daemon=True)
+        stopping.start()
+        assert server._ending.wait(10)
+        server.serve()
+        stopping.join(10)
+        assert not stopping.is_alive()
+    finally:
+        server.server_close()
+
+
 def test_an_address_of_another_host_is_refused(service: Told) -> None:
     """The error names the address."""
     with pytest.raises(PortError, match=r"192\.0\.2\.1:9477"):
