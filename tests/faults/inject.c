@@ -239,8 +239,9 @@ extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *memory, size_t size);
 
-/* Whether an allocation fails, for whom it is meant: by the object that the caller's code is in. */
-static int no_memory(void *caller)
+/* Whether an allocation fails, for whom it is meant: by the object that the caller's code is in. A sanitizer's
+   malloc is used instead of the ones below, and asks this (tools/asan.py). */
+int vecwire_refuses_memory(void *caller)
 {
     Dl_info about;
     if (page == NULL || !page->on || page->memory == LEAVE_MEMORY)
@@ -252,17 +253,17 @@ static int no_memory(void *caller)
 
 void *malloc(size_t size)
 {
-    return no_memory(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+    return vecwire_refuses_memory(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return no_memory(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+    return vecwire_refuses_memory(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
 }
 
 void *realloc(void *memory, size_t size)
 {
-    return no_memory(__builtin_return_address(0)) ? NULL : __libc_realloc(memory, size);
+    return vecwire_refuses_memory(__builtin_return_address(0)) ? NULL : __libc_realloc(memory, size);
 }
 
 /* The clock that jumps. */

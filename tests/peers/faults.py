@@ -7,12 +7,14 @@ told at any moment, and a thousand cases need no more than one process.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import mmap
 import os
 import random
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -173,6 +175,7 @@ def sample(every: list[Case], share: float, seed: int) -> list[Case]:
 def library() -> Path:
     """The library to be loaded in front of libc; built once in a run of tests."""
     folder = Path(tempfile.mkdtemp(prefix="vecwire-inject-"))
+    atexit.register(shutil.rmtree, folder)
     built = folder / "inject.so"
     argv = ["cc", "-O1", "-shared", "-fPIC", "-o", str(built), str(SOURCE)]
     subprocess.run(argv, check=True, timeout=60)

@@ -51,7 +51,7 @@ import contextlib
 import itertools
 import shlex
 import shutil
-import sys
+import sysconfig
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +91,8 @@ for module in [*needs[wanted].split()[::-1], wanted]:
         ctypes.CDLL(None).syscall(313, file.fileno(), b"", 0)
 """
 
+# Not sys.executable: a sanitized interpreter wants more memory than a guest has.
+_PYTHON = f"{sysconfig.get_config_var('BINDIR')}/python{sysconfig.get_python_version()}"
 _INIT = f"""#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C TMPDIR=/run
 mount -t proc proc /proc
@@ -99,7 +101,7 @@ mount -t tmpfs tmpfs /run
 stty -echo -onlcr
 dmesg -n 1
 cd /run
-load() {{ '{sys.executable}' -I -S "${{0%/*}}/load.py" "$1"; }}
+load() {{ '{_PYTHON}' -I -S "${{0%/*}}/load.py" "$1"; }}
 [ -d /proc/sys/net/ipv6 ] || load ipv6/ipv6.ko
 ip link set lo up
 echo '{_READY}'
