@@ -129,7 +129,8 @@ class Membership:
         vlan: the VLAN of its frames without a tag, 1 to 4094.
         tagged: the VLANs whose frames it carries with a tag.
         horizon: ports of one group other than 0 never exchange frames, as those of a full mesh of tunnels.
-        flood_rate: frames a second that it may flood: broadcast, multicast, unknown unicast; 0 for no limit.
+        flood_rate: frames a second that it may flood: broadcast, multicast, unknown unicast; a super-frame is
+            as many as it asks for; 0 for no limit.
         addresses: how many addresses are learned from it at the most; 0 for the switch's own bound.
 
     Raises:

@@ -80,6 +80,7 @@ def test_what_a_switch_drops() -> None:
             (0, "switch_horizon", frame(2, source=address(0), destination=address(1))),
             (0, "switch_reserved", frame(3, source=address(0), destination=LOCAL)),
             (0, "switch_nowhere", frame(4, source=address(0), destination=BROADCAST)),
+            (0, "switch_source", frame(5, source="01:00:5e:00:00:01", destination=BROADCAST)),
             (3, "switch_vlan", tagged(frame(5, source=address(3), destination=BROADCAST), 10)),
         ]
         for source, reason, octets in wanted:

@@ -142,9 +142,9 @@ def test_no_runt_comes_from_a_link(guest: Guest, ears: Hearing, length: int) -> 
     assert guest.refused - refused == TIMES
 
 
-def test_a_guest_that_asks_for_thousands_of_segments_stops_nobody() -> None:
-    """While super-frames of 8-octet segments are cut, a stream between two others goes on, none missing."""
-    octets, header, _ = shaped("tcp4", 60_000, 8)
+def test_a_guest_that_asks_for_as_much_as_it_may_stops_nobody() -> None:
+    """While super-frames of 64-octet segments are cut, a stream between two others goes on, none missing."""
+    octets, header, segment = shaped("tcp4", 60_000, 64)
     with (
         Tunnel("gre") as tunnel,
         contextlib.closing(linked(tunnel.namespace)) as liar,
@@ -163,7 +163,64 @@ def test_a_guest_that_asks_for_thousands_of_segments_stops_nobody() -> None:
         wait_until(lambda: way_out.stats.tx_split == 10, timeout=PATIENCE, what="all are cut")
         assert liar.refused == 0
         assert told(before, heard.stats) == {}
-    assert way_out.stats.tx_segments == 10 * 7500
+    assert way_out.stats.tx_segments == 10 * -(-len(segment.payload) // 64)
+
+
+def test_a_super_frame_for_all_is_as_many_frames_as_it_asks_for() -> None:
+    """Of a guest that may flood 100 frames a second, no two super-frames of 938 segments pass at once."""
+    octets, header, _ = shaped("tcp4", 60_000, 64)
+    with (
+        Tunnel("gre") as tunnel,
+        contextlib.closing(linked(tunnel.namespace)) as liar,
+        vecwire.open("raw,ifname=left0") as heard,
+        vecwire.open(tunnel.spec) as way_out,
+        vecwire.Switch() as switch,
+    ):
+        switch.add(heard, vecwire.Membership(flood_rate=100))
+        switch.add(way_out)
+        before = heard.stats
+        for _ in range(3):
+            liar.write(octets, header)
+        wait_until(
+            lambda: (heard.stats - before).switch_limited == 2, timeout=PATIENCE, what="all are judged"
+        )
+        assert told(before, heard.stats) == {"switch_limited": 2}
+    assert way_out.stats.tx_split == 1
+
+
+def test_a_super_frame_for_many_ports_is_cut_between_the_turns_of_others() -> None:
+    """While a guest's super-frames are cut for eight tunnels, no frame of others is lost, nor one of its own."""
+    octets, header, segment = shaped("tcp4", 60_000, 64)
+    asked, count, tunnels = -(-len(segment.payload) // 64), 5, 8
+    with (
+        Namespace("many", ipv6=False) as namespace,
+        namespace.enter(),
+        contextlib.closing(linked(namespace)) as liar,
+        contextlib.ExitStack() as opened,
+        links(2) as (ports, stations),
+        vecwire.Switch() as switch,
+    ):
+        heard = opened.enter_context(vecwire.open("raw,ifname=left0"))
+        ways_out = [
+            opened.enter_context(vecwire.open(f"gre,src=127.0.0.1,dst=127.0.1.{number}"))
+            for number in range(1, tunnels + 1)
+        ]
+        for port in (heard, *ways_out):
+            switch.add(port)
+        for port in ports:
+            switch.add(port, vecwire.Membership(vlan=2))
+        with Stream(stations[0], stations[1]) as stream:
+            for _ in range(count):
+                liar.write(octets, header)
+                stream.wait_for(100)
+            wait_until(
+                lambda: all(port.stats.tx_split == count for port in ways_out),
+                timeout=PATIENCE,
+                what="all are cut",
+            )
+    for port in ways_out:
+        assert port.stats.tx_segments == count * asked
+        assert port.stats.tx_full == 0
 
 
 def test_others_come_first_after_a_turn_that_took_too_long() -> None:

@@ -56,6 +56,7 @@ def _changed(octets: bytes, at: int, value: bytes) -> bytes:
 def _of_the_header() -> list[Lie]:
     octets, header, segment = shaped("tcp4")
     end = len(octets)
+    datagrams, asked_udp, _ = shaped("udp4", 2000, 1)
     wrong = {
         "gso-size-0": replace(header, gso_size=0),
         "gso-type-2": replace(header, gso_type=2),
@@ -71,7 +72,11 @@ def _of_the_header() -> list[Lie]:
         "checksum-in-the-ethernet-header": replace(header, csum_start=13),
         "checksum-at-0": replace(header, csum_start=0, csum_offset=0),
     }
-    return [Lie(name, each, octets, "rx_bad_vnet") for name, each in wrong.items()]
+    return [
+        *(Lie(name, each, octets, "rx_bad_vnet") for name, each in wrong.items()),
+        Lie("gso-size-1", replace(header, gso_size=1), octets, "rx_bad_vnet"),
+        Lie("datagrams-of-1-octet", asked_udp, datagrams, "rx_bad_vnet"),
+    ]
 
 
 def _of_the_packet() -> list[Lie]:
@@ -82,9 +87,7 @@ def _of_the_packet() -> list[Lie]:
     ip, tcp = four.network_at, four.transport_at
     far = replace(asked4, csum_start=asked4.csum_start + len(tags))
     wrong: dict[str, tuple[Vnet, bytes]] = {
-        "gso-size-1": (replace(asked4, gso_size=1), tcp4),
         "gso-size-7": (replace(asked4, gso_size=7), tcp4),
-        "datagrams-of-1-octet": (replace(asked_udp, gso_size=1), udp4),
         "type-of-ipv6-on-ipv4": (replace(asked4, gso_type=4), tcp4),
         "type-of-ipv4-on-ipv6": (replace(asked6, gso_type=1), tcp6),
         "type-of-udp-on-tcp": (replace(asked4, gso_type=5), tcp4),
@@ -109,6 +112,9 @@ def _of_the_packet() -> list[Lie]:
     return [Lie(name, *each, "tx_bad_offload") for name, each in wrong.items()]
 
 
+_MANY = shaped("tcp4", 1024 * 8 + 1, 8)
 OF_THE_HEADER = _of_the_header()
 OF_THE_PACKET = _of_the_packet()
-EVERY_LIE = [*OF_THE_HEADER, *OF_THE_PACKET]
+#: What would be right, and is too much to ask for.
+TOO_MUCH = Lie("more-than-1024-segments", _MANY[1], _MANY[0], "rx_bad_vnet")
+EVERY_LIE = [*OF_THE_HEADER, *OF_THE_PACKET, TOO_MUCH]

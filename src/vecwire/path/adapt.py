@@ -11,14 +11,16 @@ A packet is what the wire carries, a message what a system call carries: packets
 perhaps shorter, share a message where the socket cuts it again (UDP_SEGMENT, udp(7)). Their vectors lie next
 to each other, so a message takes one more packet by counting its vectors too.
 
-``put`` adds a frame's packets and says when there is no more room; it never sends. It counts nothing
-that would be counted twice when the same frame is put again after a stall.
+``put`` adds a frame's packets and says when there is no more room, or no more time to cut a super-frame,
+which may be a thousand packets; it never sends. It counts nothing that would be counted twice when the same
+frame is put again after a stall.
 """
 
 import cython
-from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t
+from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.vecwire.path.adapt import NO_ROOM, PUT
+from cython.cimports.vecwire.path.adapt import NO_ROOM, PUT, TOO_LATE
+from cython.cimports.vecwire.path.clock import now
 from cython.cimports.vecwire.path.io import (
     JOINED,
     LAST_SEGMENT,
@@ -188,6 +190,15 @@ def put_whole(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def too_late(endpoint: cython.pointer[Endpoint]) -> cython.bint:
+    """Whether others have waited long enough for what is being done here."""
+    until: uint64_t = 0 if endpoint.turn == cython.NULL else endpoint.turn.until
+    return until != 0 and now() > until
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def put_segments(
     endpoint: cython.pointer[Endpoint],
     slots: cython.pointer[Slots],
@@ -204,6 +215,8 @@ def put_segments(
     head: uint32_t
     if not plan(frame, slots.lengths[index], cython.address(slots.vnet[index]), cython.address(cut)):
         return TX_BAD_OFFLOAD
+    if too_late(endpoint):
+        return TOO_LATE
     memset(cython.address(plain), 0, cython.sizeof(VnetHeader))
     head = endpoint.tx_prefix + cut.layout.payload
     while segment[0] < cut.count:
@@ -279,8 +292,8 @@ def put(
     """Adds the packets that a frame leaves as, from segment ``segment`` on.
 
     Returns PUT when all of the frame is in the outbox, and as many frames after it as ``taken`` says, itself
-    counted; NO_ROOM when the rest of it must wait for the next outbox (``segment`` says from where); or the
-    counter of the reason why the frame cannot be sent.
+    counted; NO_ROOM when the rest of it must wait for the next outbox (``segment`` says from where), TOO_LATE
+    when it must wait for a later turn; or the counter of the reason why the frame cannot be sent.
     """
     length: uint32_t = slots.lengths[index]
     header = cython.address(slots.vnet[index])

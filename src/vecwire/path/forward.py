@@ -18,7 +18,7 @@ import cython
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp
 from cython.cimports.vecwire.path.fdb import FULL, IGNORED, LEARNED, MOVED, NOWHERE, learn, lookup
-from cython.cimports.vecwire.path.io import Endpoint
+from cython.cimports.vecwire.path.io import Endpoint, asked
 from cython.cimports.vecwire.path.plane import (
     AS_IT_IS,
     HAS_TAG,
@@ -52,8 +52,11 @@ SECOND = cython.declare(uint64_t, 1_000_000_000)
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def within_limit(member: cython.pointer[Member], moment: uint64_t) -> cython.bint:
-    """Whether the port may flood one more frame now (the generic cell rate algorithm, ITU-T I.371)."""
+def within_limit(member: cython.pointer[Member], moment: uint64_t, frames: uint32_t) -> cython.bint:
+    """Whether the port may flood now (the generic cell rate algorithm, ITU-T I.371); notes that it does.
+
+    A super-frame is as many frames as it asks for.
+    """
     gap: uint64_t = member.flood_gap
     tolerance: uint64_t
     if gap == 0:
@@ -63,7 +66,7 @@ def within_limit(member: cython.pointer[Member], moment: uint64_t) -> cython.bin
     tolerance = max(tolerance, gap * BURST)
     if member.flood_due > moment + tolerance:
         return False
-    member.flood_due = (max(moment, member.flood_due)) + gap
+    member.flood_due = max(moment, member.flood_due) + frames * gap
     return True
 
 
@@ -100,7 +103,7 @@ def decide(
     elif outcome == FULL:
         counters[count.SWITCH_UNLEARNED] += 1
     elif outcome == IGNORED:
-        counters[count.SWITCH_SOURCE] += 1
+        lose(counters, witness, slots, index, count.SWITCH_SOURCE)
         return DROP
     if frame[0] & 1:
         # Addresses that no bridge passes on (IEEE 802.1Q, table 8-1).
@@ -170,7 +173,7 @@ def sort(
                 touched += 1
             plane.members[target].tally += 1
         elif target == FLOOD:
-            if within_limit(member, moment):
+            if within_limit(member, moment, asked(slots, i)):
                 floods[0] += 1
             else:
                 lose(counters, witness, slots, i, count.SWITCH_LIMITED)

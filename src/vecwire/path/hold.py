@@ -6,8 +6,9 @@ of which some segments have left is held with the number of the next one.
 """
 
 import cython
-from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.vecwire.path.batch import Slots, copy_frame
+from cython.cimports.vecwire.path.clock import now
 from cython.cimports.vecwire.path.hold import Hold
 from cython.cimports.vecwire.path.io import Endpoint
 from cython.cimports.vecwire.path.send import transmit
@@ -34,6 +35,32 @@ def drain(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold]) -> cyt
             return False
     hold.head = 0
     return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def make_way(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold], count: uint32_t) -> cython.bint:
+    """Sends what is held in front of so many frames; True once nothing is left.
+
+    What an earlier turn left to be cut is cut as far as the time of this one goes; or all of it, where there
+    would be no room for the frames: none is lost for the sake of others.
+    """
+    began: uint64_t
+    until: uint64_t
+    done: cython.bint
+    turn = endpoint.turn
+    if not endpoint.yielded or turn == cython.NULL:
+        return drain(endpoint, hold)
+    began = now()
+    done = drain(endpoint, hold)
+    if endpoint.yielded and hold.count + count > hold.slots.depth:
+        until = turn.until
+        turn.until = 0
+        done = drain(endpoint, hold)
+        turn.until = until
+    turn.rests += now() - began
+    return done
 
 
 def give_up(endpoint: cython.pointer[Endpoint], hold: cython.pointer[Hold]) -> cython.void:
@@ -66,8 +93,10 @@ def offer(
 ) -> cython.void:
     """Sends a batch behind what is held already, holds what the kernel does not take, drops the rest."""
     index: uint32_t = 0
-    if not hold.count or drain(endpoint, hold):
+    if not hold.count or make_way(endpoint, hold, slots.count):
         index = transmit(endpoint, slots, 0, slots.count)
+    if endpoint.yielded:
+        endpoint.turn.cut_off += 1
     while index < slots.count:
         if endpoint.lost:
             lose(cython.address(endpoint.counters[0]), endpoint.witness, slots, index, TX_DOWN)

@@ -48,6 +48,14 @@ cdef enum:
     SEGMENT
     LAST_SEGMENT
 
+# What several ports share in a worker: time.
+cdef struct Turn:
+    # When sending stops in front of what is still to be cut, in nanoseconds of the monotonic clock; 0 for never.
+    uint64_t until
+    # Nanoseconds that went into what earlier turns had left, and how often frames were held for such a rest.
+    uint64_t rests
+    uint64_t cut_off
+
 cdef struct Endpoint:
     int rx_fd
     int tx_fd
@@ -74,6 +82,9 @@ cdef struct Endpoint:
     # Whether all that had come before the loss was received.
     bint ended
     int blocked
+    # The turn of whoever sends here; none where nobody else waits. And whether sending stopped for others.
+    Turn* turn
+    bint yielded
     # How often in a row a super-frame was refused for want of room, and when it was last counted; and the kinds
     # that are tried as segments.
     uint32_t refusals
@@ -84,4 +95,5 @@ cdef struct Endpoint:
     Witness* witness
     uint64_t counters[COUNTERS]
 
+cdef uint32_t asked(Slots* slots, uint32_t index) noexcept nogil
 cdef uint32_t receive(Endpoint* endpoint, Slots* slots) noexcept nogil

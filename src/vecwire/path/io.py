@@ -68,6 +68,9 @@ PATIENCE = cython.declare(cython.int, 64)
 #: Segments that the super-frames of a turn may ask for before it ends, where frames are read one by one: a
 #: millisecond's work or so.
 MOST_ASKED = cython.declare(uint32_t, 2048)
+#: Segments that one super-frame may ask for: of TCP's whose peer takes 536 octets, the fewest without a word
+#: (RFC 9293, 3.7.1), it is 122 at the most, and of UDP's 128 (linux/udp.h, UDP_MAX_SEGMENTS).
+MOST_CUT = cython.declare(uint32_t, 1024)
 CUSTOMER_TAG = cython.declare(uint32_t, 0x8100)
 SECOND = cython.declare(uint64_t, 1_000_000_000)
 
@@ -157,6 +160,12 @@ def reject(
     take_drop(endpoint.witness, reason, what, octets, length, cython.address(header))
 
 
+def asked(slots: cython.pointer[Slots], index: uint32_t) -> uint32_t:
+    """How many segments a frame asks for, or a few more: 1 where it is no super-frame."""
+    header = cython.address(slots.vnet[index])
+    return 1 if header.gso_type == GSO_NONE else slots.lengths[index] // max(header.gso_size, 1) + 1
+
+
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
@@ -195,7 +204,7 @@ def accept(
     slots.lengths[at] = length - offset
     slots.heads[at] = head + offset
     slots.progress[at] = 0
-    if endpoint.rx_vnet and not plausible(header, slots.lengths[at]):
+    if endpoint.rx_vnet and (not plausible(header, slots.lengths[at]) or asked(slots, at) > MOST_CUT):
         reject(endpoint, slots.memory + start, length, count.RX_BAD_VNET)
         return
     if endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
@@ -359,7 +368,7 @@ def take(endpoint: cython.pointer[Endpoint], slots: cython.pointer[Slots]) -> ui
                 fence_off(slots, i, start + got)
                 accept(endpoint, slots, i, 0, got)
                 if slots.count > row and slots.vnet[row].gso_type:
-                    segments += slots.lengths[row] // max(slots.vnet[row].gso_size, 1)
+                    segments += asked(slots, row)
                 if endpoint.stamps:
                     stamp(slots, row, cython.NULL)
             endpoint.counters[count.RX_CALLS] += 1

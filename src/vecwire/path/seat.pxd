@@ -3,7 +3,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from vecwire.path.slots cimport Slots
 from vecwire.path.hold cimport Hold
 from vecwire.path.impair cimport Impair
-from vecwire.path.io cimport Endpoint
+from vecwire.path.io cimport Endpoint, Turn
 from vecwire.path.witness cimport Book, Witness
 
 cdef enum:
@@ -13,11 +13,16 @@ cdef enum:
     TRACE
     MIRRORS
 
+cdef enum:
+    # Nanoseconds that a turn may take.
+    TURN = 1000000
+
 cdef struct Seat
 
 # The seats of a worker that need more than frames.
 cdef struct Rota:
     Seat* first
+    Turn turn
 
 # A port's place in a worker.
 cdef struct Seat:
@@ -27,6 +32,8 @@ cdef struct Seat:
     Slots* slots
     # Nanoseconds for which others come first, since a turn of its own took so much longer than it may.
     uint64_t debt
+    # Frames of its last turn are held behind what is still to be cut.
+    bint stalled
     Hold* hold
     # What is done on purpose to frames that leave here.
     Impair* impair
@@ -64,4 +71,4 @@ cdef void judge(Seat* seat) noexcept nogil
 cdef void retry(Seat* seat) noexcept nogil
 cdef void hand_over(Book* book) noexcept nogil
 cdef void weigh(Seat* seat, uint32_t messages, uint64_t took) noexcept nogil
-cdef void repay(Seat* seat, uint64_t spent) noexcept nogil
+cdef uint64_t repay(uint64_t debt, uint64_t spent) noexcept nogil

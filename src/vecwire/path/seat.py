@@ -5,9 +5,11 @@ or whose port is lost, is put on its worker's rota, and only what is on the rota
 rounds: a switch of many ports costs no more than those that are busy.
 
 A turn is one batch, which bounds what a port may ask for as long as a frame in is a frame or a few out. It
-does not where a super-frame says that it is thousands of segments, or is for hundreds of ports. So such turns
+does not where a super-frame says that it is a thousand segments, or is for hundreds of ports. So such turns
 are timed: one that takes too long leaves its port in debt, for as long as which others come first where they
-have something to do, and the next turns are of as few messages as fit the time.
+have something to do, and the next turns are of as few messages as fit the time. A turn that takes twice its
+time ends: what is still to be cut is held where it was to leave, and cut in turns of its own, as long as
+which others come first again. Until then a port whose frames wait behind that receives no more.
 """
 
 import errno as errnos
@@ -17,7 +19,7 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.vecwire.path.clock import now
 from cython.cimports.vecwire.path.hold import drain, give_up, offer
 from cython.cimports.vecwire.path.impair import impede
-from cython.cimports.vecwire.path.seat import MIRRORS, Seat
+from cython.cimports.vecwire.path.seat import MIRRORS, TURN, Seat
 from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.path.witness import Book
 from cython.cimports.vecwire.wire.counters import LOST, RX_ERRORS, TX_DOWN, TX_UNREACHABLE, UNREACHABLE
@@ -27,8 +29,7 @@ MILLISECOND = cython.declare(uint64_t, 1_000_000)
 # Milliseconds between two tries after ENOBUFS, at the most; nanoseconds after which frames are given up.
 LAST_RETRY = cython.declare(uint32_t, 64)
 LONGEST_HOLD = cython.declare(uint64_t, 1_000_000_000)
-# Nanoseconds that a turn may take, and of debt that a port may have.
-TURN = cython.declare(uint64_t, 1_000_000)
+# Nanoseconds of debt that a port may have.
 MOST_DEBT = cython.declare(uint64_t, 100_000_000)
 # What a round of others pays off at the least, so that no debt is for ever.
 LEAST_PAID = cython.declare(uint64_t, 10_000)
@@ -129,7 +130,7 @@ def weigh(seat: cython.pointer[Seat], messages: uint32_t, took: uint64_t) -> cyt
         endpoint.most = endpoint.most + 1 if endpoint.most < seat.slots.depth else 0
 
 
-def repay(seat: cython.pointer[Seat], spent: uint64_t) -> cython.void:
-    """Lowers a port's debt by the nanoseconds that others had while it waited."""
+def repay(debt: uint64_t, spent: uint64_t) -> uint64_t:
+    """What is left of a debt after a round in which others had so many nanoseconds."""
     spent = max(spent, LEAST_PAID)
-    seat.debt = seat.debt - spent if seat.debt > spent else 0
+    return debt - spent if debt > spent else 0

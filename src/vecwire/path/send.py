@@ -2,7 +2,8 @@
 
 Theory of operation: ``transmit`` puts frames into the outbox (``adapt.py``), sends it, and stops at the first
 message that the kernel does not take now: the frame and segment that it stopped at are remembered, so that
-nothing is sent twice. Where the kernel refuses an offload, less is asked of it from then on, and the rest is
+nothing is sent twice. It stops in the same way where super-frames ask for so much that it is the turn of
+others. Where the kernel refuses an offload, less is asked of it from then on, and the rest is
 put again. What an errno means is written in ``errnos.py`` alone.
 """
 
@@ -11,7 +12,7 @@ import errno as errnos
 import cython
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.vecwire.path.adapt import NO_ROOM, put
+from cython.cimports.vecwire.path.adapt import NO_ROOM, TOO_LATE, put
 from cython.cimports.vecwire.path.clock import now
 from cython.cimports.vecwire.path.errnos import DOUBT, LOST, NOTE, WAIT, Rule, on_send
 from cython.cimports.vecwire.path.io import CONTROL_OUT, JOINED, LAST_SEGMENT, SUPER, WHOLE, Endpoint
@@ -35,6 +36,7 @@ from cython.cimports.vecwire.path.witness import FRAME, begin_drop, lose
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.vnet import GSO_ECN, VnetHeader
 
+EAGAIN = cython.declare(cython.int, errnos.EAGAIN)
 EINTR = cython.declare(cython.int, errnos.EINTR)
 EIO = cython.declare(cython.int, errnos.EIO)
 ENOBUFS = cython.declare(cython.int, errnos.ENOBUFS)
@@ -335,8 +337,8 @@ def transmit(
 ) -> uint32_t:
     """Sends frames ``first`` to ``last`` in order; returns the first one that is not done with.
 
-    ``endpoint.blocked`` or ``endpoint.lost`` says why it stopped before ``last``; the segments of that frame
-    that have been sent are in ``slots.progress``.
+    ``endpoint.blocked`` or ``endpoint.lost`` says why it stopped before ``last``, and ``endpoint.yielded``
+    that it was for others; the segments of that frame that have been sent are in ``slots.progress``.
     """
     box = cython.address(endpoint.outbox)
     index: uint32_t = first
@@ -347,6 +349,7 @@ def transmit(
     outcome: int32_t = 0
     refit: cython.bint
     endpoint.blocked = 0
+    endpoint.yielded = False
     while index < last and not endpoint.lost:
         box.count = 0
         box.vectors_used = 0
@@ -375,6 +378,11 @@ def transmit(
             if refit:
                 continue
             return index
+        if outcome == TOO_LATE:
+            slots.progress[at] = segment
+            endpoint.blocked = EAGAIN
+            endpoint.yielded = True
+            return at
         if outcome == NO_ROOM:
             slots.progress[at] = segment
         elif outcome > 0:

@@ -24,6 +24,9 @@ cdef class Worker:
     # In this round: whether several ports may want a turn, and the nanoseconds that turns took.
     cdef bint contended
     cdef uint64_t spent
+    # Nanoseconds for which receiving comes before what turns have left to be cut, and where in the events to go on.
+    cdef uint64_t arrears
+    cdef uint32_t next_rest
     # For each seat the objects whose memory it uses; by the shape of a batch, that batch.
     cdef list _held
     cdef dict _batches
@@ -32,8 +35,10 @@ cdef class Worker:
     cdef int _run(self) except -1 nogil
     cdef int _timeout(self) noexcept nogil
     cdef bint _set_timer(self, uint64_t due) noexcept nogil
-    cdef bint _in_debt(self, uint64_t key, uint32_t flags) noexcept nogil
+    cdef bint _must_wait(self, uint64_t key, uint32_t flags, uint64_t rests) noexcept nogil
     cdef void _put_off(self, uint64_t key, uint32_t flags, bint served) noexcept nogil
+    cdef uint64_t _find_rests(self, epoll_event* events, int ready) noexcept nogil
+    cdef void _cut_rests(self, epoll_event* events, int ready, uint64_t which, bint served) noexcept nogil
     cdef void _dispatch(self, uint64_t key, uint32_t flags) noexcept nogil
     cdef void _forward(self, Seat* seat) noexcept nogil
     cdef int _watch(self, Seat* seat) noexcept nogil

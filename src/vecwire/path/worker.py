@@ -39,7 +39,7 @@ from cython.cimports.vecwire.path.forward import forward
 from cython.cimports.vecwire.path.hold import drain
 from cython.cimports.vecwire.path.home import Home, leave, settle
 from cython.cimports.vecwire.path.impair import release
-from cython.cimports.vecwire.path.io import receive
+from cython.cimports.vecwire.path.io import Turn, receive
 from cython.cimports.vecwire.path.linux import (
     CLOCK_MONOTONIC,
     EPOLL_CLOEXEC,
@@ -69,6 +69,7 @@ from cython.cimports.vecwire.path.seat import (
     MIRROR,
     MIRRORS,
     TRACE,
+    TURN,
     Rota,
     Seat,
     deliver,
@@ -160,6 +161,9 @@ class Worker:
         self.seats = cython.NULL
         self.room = 0
         self.rota.first = cython.NULL
+        memset(cython.address(self.rota.turn), 0, cython.sizeof(Turn))
+        self.arrears = 0
+        self.next_rest = 0
         self.book = cython.NULL
         memset(cython.address(self.home), 0, cython.sizeof(Home))
         self.home.cpu = -1
@@ -241,6 +245,7 @@ class Worker:
         if failed:
             free(seat)
             raise OSError(failed, os.strerror(failed))
+        seat.endpoint.turn = cython.address(self.rota.turn)
         if seat.endpoint.rx_vnet:
             # What its super-frames ask for is not known yet.
             seat.endpoint.most = FIRST_TURN
@@ -277,6 +282,7 @@ class Worker:
             bridge.remove(gone.number)
         if self.book != cython.NULL and self.book.sink == gone:
             self.watch_drops(None)
+        gone.endpoint.turn = cython.NULL
         drain(gone.endpoint, gone.hold)
         gone.endpoint.witness = cython.NULL
         gone.endpoint.most = 0
@@ -484,7 +490,9 @@ class Worker:
         i: cython.int
         told: cython.bint
         index: uint32_t
+        flags: uint32_t
         waiting: uint64_t
+        rests: uint64_t
         served: cython.bint
         active: uint64_t = 0
         while not self.stopping:
@@ -512,29 +520,41 @@ class Worker:
             told = False
             served = False
             waiting = 0
+            # Held frames are on the rota.
+            rests = 0 if self.rota.first == cython.NULL else self._find_rests(events, ready)
             self.contended = ready > 1
             self.spent = 0
             for i in range(ready):
                 if events[i].data.u64 == MESSAGES:
                     told = True
-                elif events[i].data.u64 == TIMER:
                     continue
-                elif self._in_debt(events[i].data.u64, events[i].events):
+                if events[i].data.u64 == TIMER:
+                    continue
+                flags = events[i].events
+                if rests >> i & 1:
+                    if events[i].data.u64 % ROLES == TX:
+                        continue
+                    flags &= ~cython.cast(uint32_t, EPOLLOUT)
+                if self._must_wait(events[i].data.u64, flags, rests):
                     waiting |= ONE << i
-                    if events[i].events & EPOLLOUT:
+                    if flags & EPOLLOUT:
                         self._dispatch(events[i].data.u64, EPOLLOUT)
-                else:
-                    self._dispatch(events[i].data.u64, events[i].events)
+                elif flags:
+                    self._dispatch(events[i].data.u64, flags)
                     served = True
             if waiting:
                 for i in range(ready):
                     if waiting >> i & 1:
                         self._put_off(events[i].data.u64, events[i].events, served)
+            if rests:
+                self._cut_rests(events, ready, rests, served)
             if told:
                 # After all events: a message may take a seat away that one of them was about.
                 with cython.gil:
                     self._take_messages()
         leave(cython.address(self.home))
+        # There is nobody left to wait.
+        self.rota.turn.until = 0
         for index in range(self.room):
             if self.seats[index] != cython.NULL:
                 drain(self.seats[index].endpoint, self.seats[index].hold)
@@ -588,11 +608,15 @@ class Worker:
         self.due = due
         return True
 
-    def _in_debt(self, key: uint64_t, flags: uint32_t) -> cython.bint:
+    def _must_wait(self, key: uint64_t, flags: uint32_t, rests: uint64_t) -> cython.bint:
         """Whether a port that has something to receive has to let others come first."""
         seat = self.seats[key // ROLES]
         if seat == cython.NULL or key % ROLES != RX or not flags & EPOLLIN:
             return False
+        if seat.stalled:
+            seat.stalled = rests != 0
+            if seat.stalled:
+                return True
         if not self.contended:
             # Nobody else wants a turn now, and what nobody wanted is not owed.
             seat.debt = 0
@@ -601,11 +625,52 @@ class Worker:
     def _put_off(self, key: uint64_t, flags: uint32_t, served: cython.bint) -> cython.void:
         """Has a port in debt wait for its turn if others were served, or take it if nobody else wants one."""
         seat = self.seats[key // ROLES]
+        if seat.stalled:
+            return
         if served:
-            repay(seat, self.spent)
+            seat.debt = repay(seat.debt, self.spent)
         else:
             seat.debt = 0
             self._dispatch(key, flags & ~EPOLLOUT)
+
+    def _find_rests(self, events: cython.pointer[epoll_event], ready: cython.int) -> uint64_t:
+        """Which ports that can send hold what an earlier turn had no time to cut, a bit for each event."""
+        rests: uint64_t = 0
+        i: cython.int
+        for i in range(ready):
+            if events[i].data.u64 == MESSAGES or events[i].data.u64 == TIMER:
+                continue
+            seat = self.seats[events[i].data.u64 // ROLES]
+            if seat == cython.NULL or not seat.endpoint.yielded or seat.endpoint.lost or not seat.hold.count:
+                continue
+            if events[i].events & EPOLLOUT or events[i].data.u64 % ROLES == TX:
+                rests |= ONE << i
+        return rests
+
+    def _cut_rests(
+        self, events: cython.pointer[epoll_event], ready: cython.int, which: uint64_t, served: cython.bint
+    ) -> cython.void:
+        """Cuts what turns have left, as long as a turn: after others had as long, and from port to port."""
+        began: uint64_t
+        moment: uint64_t
+        k: uint32_t
+        i: uint32_t
+        if served and self.arrears:
+            self.arrears = repay(self.arrears, self.spent)
+            return
+        began = now()
+        self.rota.turn.until = began + TURN
+        for k in range(cython.cast(uint32_t, ready)):
+            i = (self.next_rest + k) % cython.cast(uint32_t, ready)
+            if not which >> i & 1:
+                continue
+            seat = self.seats[events[i].data.u64 // ROLES]
+            drain(seat.endpoint, seat.hold)
+            moment = now()
+            if moment > self.rota.turn.until:
+                self.next_rest = i + 1
+                break
+        self.arrears = now() - began
 
     def _dispatch(self, key: uint64_t, flags: uint32_t) -> cython.void:
         """Does what an event of a descriptor asks for."""
@@ -628,6 +693,9 @@ class Worker:
         supers: uint64_t = seat.endpoint.counters[RX_SUPER]
         began: uint64_t = now()
         took: uint64_t
+        rests: uint64_t = self.rota.turn.rests
+        cut_off: uint64_t = self.rota.turn.cut_off
+        self.rota.turn.until = began + 2 * cython.cast(uint64_t, TURN)
         got: uint32_t = receive(seat.endpoint, seat.slots)
         settle(cython.address(self.home), got)
         if got:
@@ -638,10 +706,11 @@ class Worker:
                 forward(cython.cast(cython.pointer[Plane], seat.bridge), seat.number, seat.slots, began)
         # How long plain frames take is of interest only where others wait for that, or turns are bounded.
         if self.contended or seat.endpoint.most or seat.endpoint.counters[RX_SUPER] != supers:
-            took = now() - began
+            took = now() - began - (self.rota.turn.rests - rests)
             self.spent += took
             if seat.slots.used:
                 weigh(seat, seat.slots.used, took)
+        seat.stalled = self.rota.turn.cut_off != cut_off
         if seat.endpoint.lost:
             note(seat)
 
@@ -681,6 +750,8 @@ class Worker:
 
     def _see_to(self, seat: cython.pointer[Seat]) -> cython.void:
         """Room to send, another try, or word to the owner that the port is lost."""
+        if seat.impair.count or seat.retries:
+            self.rota.turn.until = now() + TURN
         if seat.impair.count and seat.impair.heap[0].due <= now():
             release(seat.impair, seat.endpoint, seat.hold, now(), ROUNDS)
         if seat.retries:

@@ -40,7 +40,7 @@ class Seat(ctypes.Structure):
 
 
 weigh = function(seat, "weigh", None, ctypes.POINTER(Seat), ctypes.c_uint32, ctypes.c_uint64)
-repay = function(seat, "repay", None, ctypes.POINTER(Seat), ctypes.c_uint64)
+repay = function(seat, "repay", ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
 
 
 @pytest.fixture
@@ -80,18 +80,15 @@ def test_debts_add_up_and_are_paid_by_the_time_of_others(port: Seat) -> None:
     for _ in range(3):
         weigh(port, 1, 3 * TURN)
     assert port.debt == 6 * TURN
-    repay(port, 4 * TURN)
-    assert port.debt == 2 * TURN
-    repay(port, 4 * TURN)
-    assert port.debt == 0
+    assert repay(port.debt, 4 * TURN) == 2 * TURN
+    assert repay(2 * TURN, 4 * TURN) == 0
 
 
-def test_no_debt_is_for_ever(port: Seat) -> None:
+def test_no_debt_is_for_ever() -> None:
     """A round in which others took no time that was measured pays something, too."""
-    weigh(port, 1, 2 * TURN)
-    rounds = 0
-    while port.debt:
-        repay(port, 0)
+    debt, rounds = TURN, 0
+    while debt:
+        debt = repay(debt, 0)
         rounds += 1
     assert rounds == TURN // LEAST_PAID
 
