@@ -189,7 +189,7 @@ def test_a_super_frame_for_all_is_as_many_frames_as_it_asks_for() -> None:
 
 
 def test_a_super_frame_for_many_ports_is_cut_between_the_turns_of_others() -> None:
-    """While a guest's super-frames are cut for eight tunnels, no frame of others is lost, nor one of its own."""
+    """While super-frames are cut for eight tunnels, no frame of others is lost, and none of the guest."""
     octets, header, segment = shaped("tcp4", 60_000, 64)
     asked, count, tunnels = -(-len(segment.payload) // 64), 5, 8
     with (

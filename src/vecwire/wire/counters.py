@@ -16,7 +16,7 @@ MEANINGS: dict[str, str] = {
     "rx_late": "frames whose sequence number had passed already; they are delivered",
     "rx_truncated": "dropped: longer than the slot that it was received into",
     "rx_runt": "dropped: shorter than its headers",
-    "rx_bad_vnet": "dropped: its virtio-net header contradicts its octets",
+    "rx_bad_vnet": "dropped: its virtio-net header contradicts its octets or asks for over 1,024 segments",
     "rx_bad_header": "dropped: flags, version or protocol of the encapsulation are not ours",
     "rx_bad_checksum": "dropped: the checksum of the encapsulation is wrong",
     "rx_bad_key": "dropped: the GRE key is not ours",
