@@ -58,8 +58,10 @@ def get(where: Exporter, path: str, **headers: str) -> tuple[int, str, str]:
 def say(where: Exporter, octets: bytes) -> bytes:
     """What is answered to some octets, up to the end of the connection."""
     with socket.create_connection((where.address.host, where.address.port), timeout=10) as client:
-        client.sendall(octets)
-        client.shutdown(socket.SHUT_WR)
+        # It may have been hung up on by then: who says too much is not heard to the end.
+        with contextlib.suppress(OSError):
+            client.sendall(octets)
+            client.shutdown(socket.SHUT_WR)
         found = b""
         with contextlib.suppress(ConnectionResetError):
             while more := client.recv(65536):
