@@ -66,13 +66,17 @@ def test_commands_hide_cookies(tmp_path: Path) -> None:
         "sink": ["sink", "--json", tunnel(6)],
         "blast": ["blast", "--json", "--rate", "10", tunnel(7)],
         "wrong": ["cable", tunnel(8), tunnel(9) + ",mtv=1"],
+        "long": ["cable", tunnel(8), tunnel(9, spelling="rx_cookie={}00000000,tx_cookie={}")],
     }
     with contextlib.ExitStack() as stack:
         running = {
             name: stack.enter_context(Background(vecwire_command(words[0], "-vv", *words[1:]), name=name))
             for name, words in commands.items()
         }
-        assert running.pop("wrong").wait(30) == 2
+        for name in ("wrong", "long"):
+            refused = running.pop(name)
+            assert refused.wait(30) == 2
+            assert not [each for each in SPELT if each in refused.errors], refused.describe()
         for each in running.values():
             each.wait_for(lambda out, err: "ready" in out + err or None, timeout=30, what="it is ready")
         running["cable"].wait_for_event("stats")
