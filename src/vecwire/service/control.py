@@ -2,7 +2,8 @@
 
 Theory of operation: each client has a task that reads a line, has it answered, and sends all of the answer
 before it reads the next. So what a client costs is one line and one answer, however much it sends and however
-little it reads; one that leaves an answer standing for too long is hung up on. Descriptors go along with the
+little it reads; one that leaves an answer standing for too long, or a line without its end, is hung up on.
+One that asks nothing may stay. Descriptors go along with the
 first octet of the answer (unix(7), SCM_RIGHTS), for which the sockets are used bare: asyncio's streams cannot
 carry them.
 
@@ -12,33 +13,26 @@ is at the other end (SO_PEERCRED), lest the path was made readable.
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import socket
-import stat
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vecwire.errors import SCARCE, PortError
+from vecwire.errors import PortError
+from vecwire.service._place import credentials, listen
 from vecwire.service.dispatch import Answer, Dispatcher
 from vecwire.service.jsonrpc import LONGEST_LINE, Code, Lines, RpcError, error_text
 from vecwire.service.state import Controlled
 
 logger = logging.getLogger("vecwire.control")
 
-MODE = 0o600
 #: Clients at a time.
 CLIENTS = 32
-#: Seconds that an answer may stand unread.
+#: Seconds that an answer may stand unread, and that a line may take from its first octet to its end.
 PATIENCE = 30.0
-#: Clients that wait to be taken. With one more connect(2) gives EAGAIN to a client that does not block.
-_BACKLOG = 128
 _CHUNK = 1 << 16
-_CREDENTIALS = struct.Struct("iII")  # struct ucred of unix(7): pid, uid, gid
 #: Seconds without an accept after one failed, for want of descriptors.
 _PAUSE = 0.5
 #: Seconds that answers have to get out when the service ends.
@@ -52,7 +46,7 @@ class Control:
         service: whom to ask.
         path: where to listen. A directory that is not there is made, but not the one above it.
         clients: the most clients at a time; one more is told so and hung up on.
-        patience: seconds that an answer may stand unread before its client is hung up on.
+        patience: seconds that an answer may stand unread, and a line may take, until a client is hung up on.
         owner: the user id whose the path is to be, where the service becomes another user after it listens.
     """
 
@@ -83,7 +77,7 @@ class Control:
         """
         if self._listener is not None:
             return
-        listener = listen(self.path, self._owner)
+        listener = await listen(self.path, self._owner)
         try:
             found = self.path.stat()
         except OSError as error:
@@ -199,13 +193,32 @@ class _Client:
                 logger.debug("a client was hung up on, since the service ends")
 
     async def _converse(self) -> None:
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time
         lines = Lines(LONGEST_LINE)
-        while data := await loop.sock_recv(self._peer, _CHUNK):
+        deadline = None
+        while data := await self._receive(deadline):
             for line in lines.feed(data):
                 await self._answer(line)
+            if not lines.unfinished:
+                deadline = None
+            elif deadline is None or b"\n" in data:  # this line's first octets
+                deadline = now() + self._patience
         if line := lines.end():
             await self._answer(line)
+
+    async def _receive(self, deadline: float | None) -> bytes:
+        """Returns what the client says next; empty at its end.
+
+        Raises:
+            RpcError: if it has said nothing by the deadline, in the time of the loop.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.get_running_loop().sock_recv(self._peer, _CHUNK)
+        except TimeoutError:
+            logger.warning("a client left a line without its end for %g s: hung up", self._patience)
+            message = f"a line had no end after {self._patience:g} seconds"
+            raise RpcError(Code.INVALID_REQUEST, message) from None
 
     async def _answer(self, line: bytes) -> None:
         self.busy = True
@@ -258,103 +271,5 @@ def _turn_away(peer: socket.socket, why: str) -> None:
 
 
 def user_of(peer: socket.socket) -> int:
-    """Returns the user id of who is at the other end of a Unix socket (SO_PEERCRED of unix(7))."""
-    return _credentials(peer)[1]
-
-
-def _credentials(peer: socket.socket) -> tuple[int, int, int]:
-    found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, gid = _CREDENTIALS.unpack(found)
-    return pid, uid, gid
-
-
-def listen(path: Path, owner: int | None = None) -> socket.socket:
-    """Returns a listening socket at a path that only its user may open.
-
-    What a dead process has left there is replaced. A directory that is made for it is the owner's too, so
-    that the owner can remove the path.
-
-    Raises:
-        PortError: if another process listens there, or the path cannot be made.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        _make(path.parent, owner)
-        with _alone(path.parent):
-            _clear(path)
-            # From its first moment nobody else may open it.
-            before = os.umask(0o777 & ~MODE)
-            try:
-                listener.bind(os.fspath(path))
-            finally:
-                os.umask(before)
-            if owner is not None:
-                # Whoever the directory belongs to may have put a link there meanwhile.
-                os.chown(path, owner, -1, follow_symlinks=False)
-            listener.listen(_BACKLOG)
-    except PortError:
-        listener.close()
-        raise
-    except OSError as error:
-        listener.close()
-        message = f"the control socket cannot be made at {path}"
-        if error.errno is None:  # Python's own: the path is longer than the kernel's sockaddr_un
-            message += f": {error}"
-        raise PortError(
-            message,
-            errno=error.errno,
-            remedy=SCARCE.get(error.errno or 0, "make its directory, or name another path as control"),
-        ) from error
-    return listener
-
-
-def _make(folder: Path, owner: int | None) -> None:
-    """Makes a directory, the owner's, where there is none."""
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o755)
-        if owner is not None:
-            os.chown(folder, owner, -1, follow_symlinks=False)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps others that would make a socket in the folder waiting, lest two replace each other's."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(number)
-
-
-def _clear(path: Path) -> None:
-    """Removes the socket of a dead process.
-
-    Raises:
-        PortError: if its process lives, or it is no socket.
-    """
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise PortError(
-            f"{path} is there and is no socket", remedy="remove it, or name another path as control"
-        )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-        try:
-            probe.connect(os.fspath(path))
-        except ConnectionRefusedError:
-            logger.info("%s: left by a process that is no more, replaced", path)
-            path.unlink()
-            return
-        except FileNotFoundError:
-            return
-        except BlockingIOError:
-            who = "a process"  # so many wait to be taken that the queue is full
-        else:
-            who = f"process {_credentials(probe)[0]}"
-    raise PortError(
-        f"{who} listens at {path} already",
-        remedy=f"end it with: vecwire ctl --socket {path} stop; or name another path as control",
-    )
+    """Returns the user id of who is at the other end of a Unix socket."""
+    return credentials(peer)[1]

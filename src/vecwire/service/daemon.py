@@ -125,7 +125,10 @@ class _Process:
             if control := wanted.control or told.control:
                 user = wanted.user or told.user
                 owner = None if user is None else privileges.account_of(user).pw_uid
-                await stack.enter_async_context(Control(service, control, owner=owner))
+                listening = Control(service, control, owner=owner)
+                stack.push_async_callback(listening.stop)
+                if not await self._unless_ended(listening.start()):
+                    return
             exporter = None
             if metrics := wanted.metrics or told.metrics:
                 exporter = Exporter(service, Address.parse(metrics))
@@ -151,6 +154,18 @@ class _Process:
     def _ask_to_end(self) -> None:
         """Ends the process soon; from any thread."""
         self._loop.call_soon_threadsafe(self._end.set)
+
+    async def _unless_ended(self, work: Coroutine[object, object, None]) -> bool:
+        """Does work to its end, or until a signal ends the service; whether it was done."""
+        task, ending = asyncio.create_task(work), asyncio.create_task(self._end.wait())
+        await asyncio.wait((task, ending), return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+        ending.cancel()
+        await asyncio.wait((task, ending))
+        if task.cancelled():
+            return False
+        task.result()
+        return True
 
     def _drop_privileges(self) -> None:
         """Gives up what opening the ports again does not take."""
