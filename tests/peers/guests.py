@@ -71,7 +71,16 @@ def _of_the_header() -> list[Lie]:
         "checksum-in-the-ethernet-header": replace(header, csum_start=13),
         "checksum-at-0": replace(header, csum_start=0, csum_offset=0),
     }
-    return [Lie(name, each, octets, "rx_bad_vnet") for name, each in wrong.items()]
+    tags = bytes.fromhex("88a80064 8100000a")
+    in_tags = {
+        "checksum-in-a-tag": replace(header, csum_start=14, csum_offset=0),
+        "checksum-in-the-second-tag": replace(header, csum_start=18, csum_offset=0),
+        "checksum-from-the-last-octet-of-the-tags": replace(header, csum_start=21, csum_offset=16),
+    }
+    return [
+        *(Lie(name, each, octets, "rx_bad_vnet") for name, each in wrong.items()),
+        *(Lie(name, each, octets[:12] + tags + octets[12:], "rx_bad_vnet") for name, each in in_tags.items()),
+    ]
 
 
 def _of_the_packet() -> list[Lie]:

@@ -59,7 +59,14 @@ from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.encap import GRE, is_late, strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
 from cython.cimports.vecwire.wire.filter import judge
-from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
+from cython.cimports.vecwire.wire.vnet import (
+    GSO_NONE,
+    NEEDS_CSUM,
+    VnetHeader,
+    complete_checksum,
+    foreign,
+    plausible,
+)
 
 EINTR = cython.declare(cython.int, errnos.EINTR)
 EPIPE = cython.declare(cython.int, errnos.EPIPE)
@@ -195,9 +202,14 @@ def accept(
     slots.lengths[at] = length - offset
     slots.heads[at] = head + offset
     slots.progress[at] = 0
-    if endpoint.rx_vnet and not plausible(header, slots.lengths[at]):
+    frame: cython.pointer[uint8_t] = slots.memory + slots.starts[at]
+    if endpoint.rx_vnet and not plausible(frame, slots.lengths[at], header):
         reject(endpoint, slots.memory + start, length, count.RX_BAD_VNET)
         return
+    if header.flags & NEEDS_CSUM and foreign(frame, slots.lengths[at], header):
+        # Whoever judges the frame from here on judges what will leave.
+        complete_checksum(frame, slots.lengths[at], header)
+        counters[count.RX_CHECKSUMS] += 1
     if endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
         counters[count.RX_VLAN] += 1
     # Read once: it may be replaced while frames move.

@@ -28,7 +28,14 @@ from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
 from cython.cimports.vecwire.wire.filter import judge
-from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
+from cython.cimports.vecwire.wire.vnet import (
+    GSO_NONE,
+    NEEDS_CSUM,
+    VnetHeader,
+    complete_checksum,
+    foreign,
+    plausible,
+)
 
 CUSTOMER_TAG = cython.declare(uint32_t, 0x8100)
 SECOND = cython.declare(uint64_t, 1_000_000_000)
@@ -143,7 +150,7 @@ class Ring:
         if endpoint.rx_vnet:
             memcpy(vnet, frame - endpoint.rx_vnet, endpoint.rx_vnet)
             vnet.num_buffers = 0
-            if not plausible(vnet, length):
+            if not plausible(frame, length, vnet):
                 counters[count.RX_BAD_VNET] += 1
                 return
         slots.starts[at] = at * slots.stride + slots.headroom
@@ -152,6 +159,9 @@ class Ring:
         slots.progress[at] = 0
         slots.stamps[at] = cython.cast(uint64_t, header.tp_sec) * SECOND + header.tp_nsec
         memcpy(slots.memory + slots.starts[at], frame, length)
+        if vnet.flags & NEEDS_CSUM and foreign(slots.memory + slots.starts[at], length, vnet):
+            complete_checksum(slots.memory + slots.starts[at], length, vnet)
+            counters[count.RX_CHECKSUMS] += 1
         if header.tp_status & TP_STATUS_VLAN_VALID:
             insert_vlan(
                 slots.memory + slots.starts[at],
