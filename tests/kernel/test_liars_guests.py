@@ -20,6 +20,7 @@ from peers.lan import PATIENCE, Stream, links, send_all
 from peers.liars import Hearing, Tunnel, hearing, lying, told
 from peers.net import Namespace, veth, wait_until
 from peers.ports import LINKS
+from peers.unfinished import FORGERIES, HONEST, Forgery, Unfinished
 from vecwire import Vnet
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def told_by(request: pytest.FixtureRequest) -> Iterator[tuple[Guest, Hearing]]:
             namespace.tap("tap0")
         with (
             contextlib.closing(Guest(namespace, "right0" if request.param == "raw" else "tap0")) as guest,
-            hearing(LINKS[request.param], guest.write) as ears,
+            hearing(f"{LINKS[request.param]},bpfflash=1", guest.write) as ears,
         ):
             yield guest, ears
 
@@ -123,6 +124,31 @@ def test_each_lie_is_refused_or_dropped_for_its_reason(guest: Guest, ears: Heari
     else:
         # Behind a hybrid's packet socket the kernel also drops what nobody reads from the tap.
         assert counted in ({}, {lie.reason: TIMES})
+
+
+@pytest.mark.parametrize("asked", HONEST, ids=str)
+def test_the_checksum_of_a_packet_inside_is_completed(guest: Guest, ears: Hearing, asked: Unfinished) -> None:
+    """What a tunnel that ends in a guest leaves to others leaves with the checksum that it lacked."""
+    before = ears.port.stats.rx_checksums
+    guest.write(asked.octets, asked.header)
+    assert ears.sink.recv(1 << 16) == asked.finished
+    assert ears.more() == []
+    assert ears.port.stats.rx_checksums == before + 1
+
+
+@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+def test_no_unfinished_checksum_gets_round_a_filter(guest: Guest, ears: Hearing, forgery: Forgery) -> None:
+    """A frame that would no longer be what the filter wants once its checksum is completed does not pass."""
+    refused = guest.refused
+    ears.port.attach_filter(f"ether proto 0x88b5 or ({forgery.wanted})")
+    try:
+        counted = ears.among(*[lambda: guest.write(forgery.octets, forgery.header)] * TIMES)
+        guest.write(forgery.octets)
+        assert ears.sink.recv(1 << 16) == forgery.octets
+    finally:
+        ears.port.attach_filter(None)
+    assert counted == {"rx_filtered": TIMES}
+    assert guest.refused == refused
 
 
 def test_a_super_frame_is_cut_among_liars_as_it_should_be(guest: Guest, ears: Hearing) -> None:

@@ -73,29 +73,31 @@ def _forgeries() -> list[Forgery]:
         _forged("arp-sender", "arp[14:4] = 0x0a000007", arp, 30, 1, Vnet(csum_start=30)),
         _forged("arp-sender-summed-before", "arp[14:4] = 0x0a000007", arp, 30, 1, Vnet(csum_start=20)),
     ]
-    for name, wanted, shape, place, value in (
-        ("ipv4-source", "src host 10.0.0.1", "udp4", "network", 14),
-        ("ipv4-source-behind-a-tag", "vlan and src host 10.0.0.1", "tcp4-tag", "network", 14),
+    # Linux takes no place before octet 20, and of TCP super-frames offset 16 alone.
+    for name, wanted, shape, layer, start, at in (
+        ("ipv4-source", "src host 10.0.0.1", "udp4", "network", 6, 14),
+        ("ipv4-source-behind-a-tag", "vlan and src host 10.0.0.1", "tcp4-tag", "network", 2, 14),
         (
             "ipv4-source-behind-two-tags",
             "vlan and vlan and src host 10.0.0.1",
             "tcp4-two-tags",
             "network",
+            0,
             14,
         ),
-        ("ipv6-source", "src host fd00::1", "tcp6", "network", 22),
-        ("ipv6-extension", "ip6[42:2] = 0x0502", "tcp6-hop-by-hop", "network", 42),
-        ("ip-option", "ip[20:2] = 0x9404", "tcp4-ip-option", "network", 20),
-        ("udp-source-port", "udp src port 4000", "udp4", "transport", 0),
-        ("tcp-destination-port", "tcp dst port 5000", "tcp4", "transport", 2),
-        ("where-tcp-has-it-in-udp", "udp[16:2] = 0x383f", "udp4", "transport", 16),
-        ("where-udp-has-it-in-tcp", "tcp[6:2] = 0x0304", "tcp4", "transport", 6),
-        ("payload", "udp[20:2] = 0x545b", "udp4", "transport", 20),
+        ("ipv6-source", "src host fd00::1", "tcp6", "network", 8, 22),
+        ("ipv6-extension", "ip6[42:2] = 0x0502", "tcp6-hop-by-hop", "network", 40, 42),
+        ("ip-option", "ip[20:2] = 0x9404", "tcp4-ip-option", "network", 10, 20),
+        ("udp-source-port", "udp src port 4000", "udp4", "transport", 0, 0),
+        ("tcp-destination-port", "tcp dst port 5000", "tcp4", "transport", 0, 2),
+        ("where-tcp-has-it-in-udp", "udp[16:2] = 0x383f", "udp4", "transport", 0, 16),
+        ("where-udp-has-it-in-tcp", "tcp[6:2] = 0x0304", "tcp4", "transport", 0, 6),
+        ("payload", "udp[20:2] = 0x545b", "udp4", "transport", 0, 20),
     ):
         segment = internet.located(replace(SHAPES[shape], payload=STREAM[:40]))
-        start = segment.network_at if place == "network" else segment.transport_at
+        base = segment.network_at if layer == "network" else segment.transport_at
         octets = internet.build(segment, partial=True)
-        made.append(_forged(name, wanted, octets, start + value, 0x0063, Vnet(csum_start=start)))
+        made.append(_forged(name, wanted, octets, base + at, 0x0063, Vnet(csum_start=base + start)))
     segment = internet.located(replace(SHAPES["udp4"], payload=STREAM[:40]))
     octets = internet.build(segment, partial=True)
     at = segment.transport_at + 6
@@ -104,9 +106,10 @@ def _forgeries() -> list[Forgery]:
     made.append(_forged("later-fragment", told, later, at, 0x0063, Vnet(csum_start=at - 6)))
     # With segments as long as all that it carries it is one packet, and Linux takes it for that.
     segment = internet.located(replace(SHAPES["tcp4"], payload=STREAM[:40]))
-    header = replace(asking(segment, 1000), csum_start=segment.transport_at)
+    port = segment.transport_at + 2
+    header = replace(asking(segment, 1000), csum_start=port - 16)
     octets = internet.build(segment, partial=True)
-    return [*made, _forged("super-frame", "tcp src port 4000", octets, segment.transport_at, 0x0063, header)]
+    return [*made, _forged("super-frame", "tcp dst port 5000", octets, port, 0x0063, header)]
 
 
 def _tunnelled() -> list[Unfinished]:
