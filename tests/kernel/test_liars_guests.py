@@ -21,7 +21,7 @@ from peers.liars import Hearing, Tunnel, hearing, lying, told
 from peers.net import Namespace, veth, wait_until
 from peers.ports import LINKS
 from peers.unfinished import FORGERIES, HONEST, Forgery, Unfinished
-from vecwire import Vnet
+from vecwire import Vnet, bpf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,12 +128,14 @@ def test_each_lie_is_refused_or_dropped_for_its_reason(guest: Guest, ears: Heari
 
 @pytest.mark.parametrize("asked", HONEST, ids=str)
 def test_the_checksum_of_a_packet_inside_is_completed(guest: Guest, ears: Hearing, asked: Unfinished) -> None:
-    """What a tunnel that ends in a guest leaves to others leaves with the checksum that it lacked."""
+    """What a tunnel that ends in a guest lacked is there when it leaves, with a filter and without one."""
     before = ears.port.stats.rx_checksums
-    guest.write(asked.octets, asked.header)
-    assert ears.sink.recv(1 << 16) == asked.finished
-    assert ears.more() == []
-    assert ears.port.stats.rx_checksums == before + 1
+    for program in (bpf.accept_all(), None):
+        ears.port.attach_filter(program)
+        guest.write(asked.octets, asked.header)
+        assert ears.sink.recv(1 << 16) == asked.finished
+        assert ears.more() == []
+        assert ears.port.stats.rx_checksums == before + 1
 
 
 @pytest.mark.parametrize("forgery", FORGERIES, ids=str)

@@ -1,4 +1,4 @@
-"""What a port makes of a frame and its virtio-net header before anybody judges it; what may change after."""
+"""What a port makes of a frame and its virtio-net header before a filter judges it; what may change after."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def place_of_checksum(place: Headers) -> tuple[int, int]:
 
 
 def settled(frame: bytes, header: Vnet) -> tuple[bytes, Vnet]:
-    """What is decided about, and the header that is left, where the header is believed."""
+    """What a filter judges, and the header that is left, where the header is believed."""
     place = dissected(frame)
     own = place is not None and place_of_checksum(place) == (header.csum_start, header.csum_offset)
     if not header.flags & 1 or own:
@@ -88,7 +88,7 @@ def without_checksum(frame: bytes) -> bytes:
 
 
 def hold_as_judged(frame: bytes, header: Vnet, left: list[bytes]) -> None:
-    """Asserts that what has left is what was decided about, but for the checksum of its own TCP or UDP.
+    """Asserts that what has left is what was judged, but for the checksum of its own TCP or UDP.
 
     Of a super-frame, that all segments have its headers, and together its payload.
     """

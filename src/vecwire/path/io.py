@@ -206,14 +206,14 @@ def accept(
     if endpoint.rx_vnet and not plausible(frame, slots.lengths[at], header):
         reject(endpoint, slots.memory + start, length, count.RX_BAD_VNET)
         return
-    if header.flags & NEEDS_CSUM and foreign(frame, slots.lengths[at], header):
-        # Whoever judges the frame from here on judges what will leave.
+    # Read once: it may be replaced while frames move.
+    program = endpoint.program
+    if program != cython.NULL and header.flags & NEEDS_CSUM and foreign(frame, slots.lengths[at], header):
+        # What is judged is to be what leaves.
         complete_checksum(frame, slots.lengths[at], header)
         counters[count.RX_CHECKSUMS] += 1
     if endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
         counters[count.RX_VLAN] += 1
-    # Read once: it may be replaced while frames move.
-    program = endpoint.program
     if program != cython.NULL and not judge(program, slots.memory + slots.starts[at], slots.lengths[at]):
         counters[count.RX_FILTERED] += 1
         return

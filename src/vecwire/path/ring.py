@@ -159,7 +159,12 @@ class Ring:
         slots.progress[at] = 0
         slots.stamps[at] = cython.cast(uint64_t, header.tp_sec) * SECOND + header.tp_nsec
         memcpy(slots.memory + slots.starts[at], frame, length)
-        if vnet.flags & NEEDS_CSUM and foreign(slots.memory + slots.starts[at], length, vnet):
+        program = endpoint.program
+        if (
+            program != cython.NULL
+            and vnet.flags & NEEDS_CSUM
+            and foreign(slots.memory + slots.starts[at], length, vnet)
+        ):
             complete_checksum(slots.memory + slots.starts[at], length, vnet)
             counters[count.RX_CHECKSUMS] += 1
         if header.tp_status & TP_STATUS_VLAN_VALID:
@@ -177,7 +182,6 @@ class Ring:
             if vnet.hdr_len:
                 vnet.hdr_len += VLAN_TAG
             counters[count.RX_VLAN] += 1
-        program = endpoint.program
         if program != cython.NULL and not judge(program, slots.memory + slots.starts[at], slots.lengths[at]):
             counters[count.RX_FILTERED] += 1
             return

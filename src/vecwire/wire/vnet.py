@@ -3,9 +3,10 @@
 Ten octets, or twelve with ``num_buffers``, in host byte order. What it says comes from a peer, so nothing
 of it is believed before ``plausible`` has held it against the frame; ``hdr_len`` is never used.
 
-An unfinished checksum is a license to write: two octets, at a place and of a value that the peer chooses. The
-checksum of the frame's own TCP or UDP may wait until the frame leaves, since nobody decides by it. Any other,
-say of a packet inside a tunnel, is ``foreign``, and completed before anybody decides about the frame.
+An unfinished checksum is a licence to write: two octets, at a place and of a value that the peer chooses.
+So it is never in the Ethernet header or a VLAN tag, by which a switch decides. That of the frame's own TCP or
+UDP may wait until the frame leaves. Any other, say of a packet inside a tunnel, is ``foreign``: where a filter
+judges the frame, it is completed before.
 """
 
 import struct
@@ -82,7 +83,7 @@ def foreign(
     length: uint32_t,
     header: cython.pointer[cython.const[VnetHeader]],
 ) -> cython.bint:
-    """Whether the checksum that NEEDS_CSUM asks for is any other than that of the frame's own TCP or UDP."""
+    """Whether the checksum that NEEDS_CSUM asks for is another than that of the frame's own TCP or UDP."""
     layout: Layout
     if not dissect(frame, length, cython.address(layout)) or header.csum_start != layout.transport:
         return True

@@ -66,9 +66,20 @@ def test_a_frame_shorter_than_its_headers_is_a_runt(passage: Passage, length: in
     assert passage.dropped() == {"rx_runt": 1}
 
 
+@pytest.mark.parametrize("asked", HONEST, ids=str)
+def test_the_checksum_of_a_packet_inside_is_right(passage: Passage, asked: Unfinished) -> None:
+    """Without a filter, the checksum of a packet inside, or of SCTP, is completed once the frame leaves."""
+    passage.write(asked.octets, asked.header)
+    assert passage.pass_on() == [asked.finished]
+    assert passage.received == [(asked.octets, asked.header)]
+    assert passage.way_in.counters()["rx_checksums"] == 0
+    assert passage.way_out.counters()["tx_checksums"] == 1
+
+
 @pytest.mark.parametrize("asked", [*HONEST, *FORGERIES], ids=str)
-def test_another_checksum_is_completed_before_anybody_judges(passage: Passage, asked: Unfinished) -> None:
-    """A checksum that is not that of the frame's own TCP or UDP is completed once the frame is received."""
+def test_another_checksum_is_completed_before_a_filter_judges(passage: Passage, asked: Unfinished) -> None:
+    """With a filter, a checksum that is not that of the frame's own TCP or UDP is completed on receipt."""
+    passage.way_in.filter(bpf.matcher(bpf.accept_all()))
     passage.write(asked.octets, asked.header)
     left = passage.pass_on()
     header = Vnet(
@@ -84,6 +95,7 @@ def test_another_checksum_is_completed_before_anybody_judges(passage: Passage, a
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_checksum_of_its_own_waits_until_a_frame_leaves(passage: Passage, name: str) -> None:
     """What Linux asks for of every TCP and UDP frame is not touched on receipt, and right when it leaves."""
+    passage.way_in.filter(bpf.matcher(bpf.accept_all()))
     octets, header, segment = shaped(name, 500)
     header = replace(header, gso_type=0, gso_size=0)
     passage.write(octets, header)
