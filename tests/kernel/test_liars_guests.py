@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 import vecwire
 from oracle import internet
+from oracle.shapes import SHAPES, asking
 from peers.frames import frame, ours
 from peers.guests import EVERY_LIE, SIZE, Lie, shaped
 from peers.lan import PATIENCE, Stream, links, send_all
@@ -126,6 +128,13 @@ def test_each_lie_is_refused_or_dropped_for_its_reason(guest: Guest, ears: Heari
         assert counted in ({}, {lie.reason: TIMES})
 
 
+def came(ears: Hearing, count: int = 1) -> list[bytes]:
+    """The frames that have passed, of which there are at least so many, once they are counted too."""
+    found = [ears.sink.recv(1 << 17) for _ in range(count)]
+    ears.engine.do(lambda: None)
+    return found + ears.more()
+
+
 @pytest.mark.parametrize("asked", HONEST, ids=str)
 def test_the_checksum_of_a_packet_inside_is_completed(guest: Guest, ears: Hearing, asked: Unfinished) -> None:
     """What a tunnel that ends in a guest lacked is there when it leaves, with a filter and without one."""
@@ -133,8 +142,7 @@ def test_the_checksum_of_a_packet_inside_is_completed(guest: Guest, ears: Hearin
     for program in (bpf.accept_all(), None):
         ears.port.attach_filter(program)
         guest.write(asked.octets, asked.header)
-        assert ears.sink.recv(1 << 16) == asked.finished
-        assert ears.more() == []
+        assert came(ears) == [asked.finished]
         assert ears.port.stats.rx_checksums == before + 1
 
 
@@ -146,11 +154,27 @@ def test_no_unfinished_checksum_gets_round_a_filter(guest: Guest, ears: Hearing,
     try:
         counted = ears.among(*[lambda: guest.write(forgery.octets, forgery.header)] * TIMES)
         guest.write(forgery.octets)
-        assert ears.sink.recv(1 << 16) == forgery.octets
+        assert came(ears) == [forgery.octets]
     finally:
         ears.port.attach_filter(None)
     assert counted == {"rx_filtered": TIMES}
     assert guest.refused == refused
+
+
+def test_no_datagram_gets_round_a_filter_in_a_super_frame(guest: Guest, ears: Hearing) -> None:
+    """A UDP super-frame with a datagram among others that the filter does not want does not pass."""
+    good, evil = (
+        internet.located(replace(SHAPES["udp4"], payload=b"good" * 3 + each)) for each in (b"good", b"evil")
+    )
+    octets = internet.build(good, partial=True)
+    ears.port.attach_filter(f"ether proto 0x88b5 or udp[8:4] = {int.from_bytes(b'good')}")
+    try:
+        lie = internet.build(evil, partial=True), asking(evil, 4)
+        assert ears.among(*[lambda: guest.write(*lie)] * TIMES) == {"rx_filtered": TIMES}
+        guest.write(octets, asking(good, 4))
+        assert [internet.read(each).payload for each in came(ears, 4)] == [b"good"] * 4
+    finally:
+        ears.port.attach_filter(None)
 
 
 def test_a_super_frame_is_cut_among_liars_as_it_should_be(guest: Guest, ears: Hearing) -> None:

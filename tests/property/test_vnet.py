@@ -14,6 +14,7 @@ from oracle.settled import believed, completed, hold_as_judged, settled
 from oracle.shapes import asking
 from peers.passage import Passage
 from vecwire import bpf
+from vecwire.wire.segment import segments
 from vecwire.wire.vnet import LONG, SHORT, Vnet, complete
 
 CLIFF = Cliff()
@@ -87,5 +88,27 @@ def test_what_is_judged_is_what_leaves(sent: tuple[bytes, Vnet]) -> None:
             assert passage.dropped() == {"rx_bad_vnet": 1}
             return
         judged = settled(frame, header)
-        assert passage.received == [judged]
+        # Datagrams that cannot be cut cannot be judged.
+        refused = header.gso_type == 5 and segments(*judged) is None
+        assert passage.received == ([] if refused else [judged])
         hold_as_judged(*judged, left)
+
+
+@given(unfinished(), st.integers(0, 160))
+def test_a_filter_wants_all_that_leaves(sent: tuple[bytes, Vnet], place: int) -> None:
+    """A frame passes where the filter wants it with its checksum, and all its datagrams, and only there."""
+    frame, header = sent
+    wants = bpf.matcher(f"ether[{place}] & 1 = 0")
+    with contextlib.closing(Passage()) as passage:
+        passage.way_in.filter(wants)
+        passage.write(frame, header)
+        passage.pass_on()
+        received = [octets for octets, _ in passage.received]
+    if not believed(frame, header):
+        assert received == []
+        return
+    judged, left = settled(frame, header)
+    parts = [judged]
+    if left.gso_type == 5:
+        parts += segments(judged, left) or [b""]
+    assert received == ([judged] if all(map(wants.accepts, parts)) else [])

@@ -38,6 +38,7 @@ from cython.cimports.vecwire.path.linux import (
     timespec,
     tpacket_auxdata,
 )
+from cython.cimports.vecwire.path.screen import screen
 from cython.cimports.vecwire.path.slots import (
     CONTROL,
     STAMP_ALONE,
@@ -58,15 +59,7 @@ from cython.cimports.vecwire.path.witness import (
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.encap import GRE, is_late, strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
-from cython.cimports.vecwire.wire.filter import judge
-from cython.cimports.vecwire.wire.vnet import (
-    GSO_NONE,
-    NEEDS_CSUM,
-    VnetHeader,
-    complete_checksum,
-    foreign,
-    plausible,
-)
+from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
 
 EINTR = cython.declare(cython.int, errnos.EINTR)
 EPIPE = cython.declare(cython.int, errnos.EPIPE)
@@ -206,16 +199,12 @@ def accept(
     if endpoint.rx_vnet and not plausible(frame, slots.lengths[at], header):
         reject(endpoint, slots.memory + start, length, count.RX_BAD_VNET)
         return
-    # Read once: it may be replaced while frames move.
-    program = endpoint.program
-    if program != cython.NULL and header.flags & NEEDS_CSUM and foreign(frame, slots.lengths[at], header):
-        # What is judged is to be what leaves.
-        complete_checksum(frame, slots.lengths[at], header)
-        counters[count.RX_CHECKSUMS] += 1
     if endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
         counters[count.RX_VLAN] += 1
-    if program != cython.NULL and not judge(program, slots.memory + slots.starts[at], slots.lengths[at]):
-        counters[count.RX_FILTERED] += 1
+    # Read once: it may be replaced while frames move.
+    program = endpoint.program
+    frame = slots.memory + slots.starts[at]
+    if program != cython.NULL and not screen(endpoint, program, frame, slots.lengths[at], header):
         return
     if header.gso_type != GSO_NONE:
         counters[count.RX_SUPER] += 1

@@ -24,18 +24,11 @@ from cython.cimports.vecwire.path.linux import (
     tpacket3_hdr,
     tpacket_block_desc,
 )
+from cython.cimports.vecwire.path.screen import screen
 from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
-from cython.cimports.vecwire.wire.filter import judge
-from cython.cimports.vecwire.wire.vnet import (
-    GSO_NONE,
-    NEEDS_CSUM,
-    VnetHeader,
-    complete_checksum,
-    foreign,
-    plausible,
-)
+from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
 
 CUSTOMER_TAG = cython.declare(uint32_t, 0x8100)
 SECOND = cython.declare(uint64_t, 1_000_000_000)
@@ -159,14 +152,6 @@ class Ring:
         slots.progress[at] = 0
         slots.stamps[at] = cython.cast(uint64_t, header.tp_sec) * SECOND + header.tp_nsec
         memcpy(slots.memory + slots.starts[at], frame, length)
-        program = endpoint.program
-        if (
-            program != cython.NULL
-            and vnet.flags & NEEDS_CSUM
-            and foreign(slots.memory + slots.starts[at], length, vnet)
-        ):
-            complete_checksum(slots.memory + slots.starts[at], length, vnet)
-            counters[count.RX_CHECKSUMS] += 1
         if header.tp_status & TP_STATUS_VLAN_VALID:
             insert_vlan(
                 slots.memory + slots.starts[at],
@@ -182,8 +167,10 @@ class Ring:
             if vnet.hdr_len:
                 vnet.hdr_len += VLAN_TAG
             counters[count.RX_VLAN] += 1
-        if program != cython.NULL and not judge(program, slots.memory + slots.starts[at], slots.lengths[at]):
-            counters[count.RX_FILTERED] += 1
+        program = endpoint.program
+        if program != cython.NULL and not screen(
+            endpoint, program, slots.memory + slots.starts[at], slots.lengths[at], vnet
+        ):
             return
         if vnet.gso_type != GSO_NONE:
             counters[count.RX_SUPER] += 1

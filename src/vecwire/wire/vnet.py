@@ -4,9 +4,9 @@ Ten octets, or twelve with ``num_buffers``, in host byte order. What it says com
 of it is believed before ``plausible`` has held it against the frame; ``hdr_len`` is never used.
 
 An unfinished checksum is a licence to write: two octets, at a place and of a value that the peer chooses.
-So it is never in the Ethernet header or a VLAN tag, by which a switch decides. That of the frame's own TCP or
-UDP may wait until the frame leaves. Any other, say of a packet inside a tunnel, is ``foreign``: where a filter
-judges the frame, it is completed before.
+So it is never in the Ethernet header or a VLAN tag, by which a switch decides. That of the frame's own TCP
+or UDP may wait until the frame leaves. Any other, say of a packet inside a tunnel, is ``foreign``: where a
+filter judges the frame, it is completed before.
 """
 
 import struct

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from oracle import internet
-from oracle.shapes import SHAPES
+from oracle.shapes import SHAPES, asking
 from peers.frames import frame
 from peers.guests import EVERY_LIE, OF_THE_HEADER, SIZE, Lie, shaped
 from peers.passage import Passage
@@ -114,6 +114,40 @@ def test_a_filter_sees_what_would_leave(passage: Passage, forgery: Forgery) -> N
     passage.write(forgery.octets)
     assert passage.pass_on() == [*(frame(number) for number in range(TIMES)), forgery.octets]
     assert passage.way_in.counters()["rx_filtered"] == TIMES
+
+
+@pytest.mark.parametrize("name", ["udp4", "udp4-tag-option", "udp6", "udp6-extension"])
+@pytest.mark.parametrize("place", [0, 1, 7, 8, None])
+def test_every_datagram_of_a_super_frame_is_judged(passage: Passage, name: str, place: int | None) -> None:
+    """A datagram that the filter does not want hides nowhere in a super-frame."""
+    payloads = [b"good" + bytes(6)] * 8 + [b"good"]
+    if place is not None:
+        payloads[place] = b"evil" + payloads[place][4:]
+    segment = internet.located(replace(SHAPES[name], payload=b"".join(payloads)))
+    passage.way_in.filter(bpf.matcher(f"ether[{segment.payload_at}:4] = {int.from_bytes(b'good')}"))
+    octets = internet.build(segment, partial=True)
+    passage.write(octets, asking(segment, 10))
+    left = passage.pass_on()
+    if place is None:
+        assert [internet.read(each).payload for each in left] == payloads
+        assert [each for each, _ in passage.received] == [octets]
+    else:
+        assert left == []
+        assert passage.way_in.counters()["rx_filtered"] == 1
+
+
+@pytest.mark.parametrize("name", ["tcp4", "udp4"])
+def test_what_a_filter_looks_at_in_a_datagram_is_what_leaves(passage: Passage, name: str) -> None:
+    """A datagram is judged with the lengths that it leaves with, TCP with those that it came with."""
+    octets, header, segment = shaped(name, 80, 10)
+    at, size = segment.network_at, segment.payload_at - segment.network_at
+    lengths = [len(octets)] if name == "tcp4" else [len(octets), segment.payload_at + 10]
+    told = " or ".join(f"(len = {each} and ether[{at + 2}:2] = {each - at})" for each in lengths)
+    passage.way_in.filter(bpf.matcher(told))
+    passage.write(octets, header)
+    left = passage.pass_on()
+    assert [len(each) for each in left] == [at + size + 10] * 8
+    assert b"".join(internet.read(each).payload for each in left) == segment.payload
 
 
 def test_a_hint_of_65535_octets_of_headers_changes_nothing(passage: Passage) -> None:
