@@ -40,6 +40,7 @@ def target(octets: bytes) -> None:
     header = Vnet.unpack(packed[:size])
     assert header.pack(size) == packed[:size]
     right = believed(frame, header)
+    assert header.suits(frame) == right
     assert header.fits(len(frame)) or not right
 
     place = Exact(frame)

@@ -198,6 +198,18 @@ class Vnet:
             raise ValueError(f"a virtio-net header has at least 10 octets, not {len(octets)}")
         return cls(*struct.unpack("=BBHHHHH", bytes(octets[:LONG]).ljust(LONG, b"\0")))
 
+    def suits(self, frame: bytes | bytearray | memoryview) -> bool:
+        """Whether a port takes a frame with this header: one that it fits, its addresses and tags left alone.
+
+        Raises:
+            ValueError: if a field of the header does not fit.
+        """
+        packed = self.pack(LONG)
+        header: VnetHeader
+        memcpy(cython.address(header), cython.cast(cython.p_char, packed), LONG)
+        octets: Octets = Octets(frame)
+        return plausible(octets.at, cython.cast(uint32_t, octets.length), cython.address(header))
+
     def fits(self, length: int) -> bool:
         """Whether the header's fields agree with each other and with a frame of ``length`` octets."""
         packed = self.pack(LONG)
