@@ -21,7 +21,7 @@ from prepare import ROOT, VENV, fingerprint, say
 #: others are taken as they are installed.
 SANITIZERS = "fuzzer,address,undefined"
 READERS = (
-    "vecwire.wire vecwire.path.io vecwire.path.slots vecwire.path.batch vecwire.path.tape"
+    "vecwire.wire vecwire.path.io vecwire.path.screen vecwire.path.slots vecwire.path.batch vecwire.path.tape"
     # These open the memory that the path has forbidden: without them users could not touch it.
     " vecwire.path.channel vecwire.path.tally"
 )

@@ -159,7 +159,7 @@ class MemoryPort:
         """The counter of the reason why a frame cannot be sent; None where it can."""
         if len(frame) < SHORTEST:
             return "tx_runt"
-        if not vnet.fits(len(frame)):
+        if not vnet.suits(frame):
             return "tx_bad_offload"
         return None
 

@@ -12,6 +12,7 @@ from fuzzing.feed import Feed
 from fuzzing.lasting import lasting
 from oracle import internet
 from oracle.received import Receiver
+from oracle.settled import believed
 from oracle.shapes import SHAPES, asking
 from vecwire.transports import _packet
 from vecwire.transports._unshare import own_network
@@ -76,11 +77,11 @@ def target(octets: bytes) -> None:
     found, header, dropped = _arrived(source, SHORT + max(len(frame), 60))
     if found is None:
         assert set(dropped) <= {"rx_bad_vnet", "rx_runt"}
-        assert not dropped or not asked.fits(len(frame))
+        assert not dropped or not believed(frame, asked)
         return
     assert header is not None
     assert not dropped
-    assert header.fits(len(found))
+    assert believed(found, header)
     if header.flags & 1:
         assert (header.csum_start, header.csum_offset) == (asked.csum_start, asked.csum_offset)
     elif asked.flags:

@@ -11,6 +11,7 @@ from oracle import internet
 from oracle.dissected import dissected
 from oracle.exact import Exact
 from oracle.internet import ACK, CWR, FIN, PSH
+from oracle.settled import blank
 from oracle.shapes import SHAPES, asking
 from vecwire.wire.coalesce import coalesced
 from vecwire.wire.segment import segments
@@ -38,21 +39,6 @@ def may_be_cut(frame: bytes, header: Vnet) -> Headers | None:
     if header.gso_type & 0x7F != 5 or told not in {0, place.end - place.transport}:
         return None
     return place if size >= 8 or carried <= 128 * size else None
-
-
-def blank(frame: bytes, place: Headers) -> bytes:
-    """The headers of a segment without what differs from segment to segment."""
-    head = bytearray(frame[: place.payload])
-    ip, transport = place.network, place.transport
-    changing = [(ip + 2, 4), (ip + 10, 2)] if place.version == 4 else [(ip + 4, 2)]
-    if place.protocol == internet.TCP_PROTOCOL:
-        changing += [(transport + 4, 4), (transport + 16, 2)]
-        head[transport + 13] &= ~(FIN | PSH | CWR)
-    else:
-        changing += [(transport + 4, 4)]
-    for at, count in changing:
-        head[at : at + count] = bytes(count)
-    return bytes(head)
 
 
 def hold(frame: bytes, place: Headers, size: int, made: list[bytes]) -> None:

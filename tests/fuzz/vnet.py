@@ -1,4 +1,4 @@
-"""A virtio-net header is believed where it names octets of its frame alone; completing writes those two."""
+"""A virtio-net header is believed where it names octets of its packet; what is judged is what leaves."""
 
 from __future__ import annotations
 
@@ -9,34 +9,23 @@ from fuzzing.feed import Feed
 from fuzzing.lasting import lasting
 from oracle import internet
 from oracle.exact import Exact
+from oracle.internet import Segment
 from oracle.received import Receiver
+from oracle.settled import believed, completed, hold_as_judged, settled, too_much
 from oracle.shapes import SHAPES, asking
+from peers.passage import Passage
+from vecwire import bpf
+from vecwire.wire.segment import segments
 from vecwire.wire.vnet import LONG, SHORT, Vnet, complete
 
 INCOMING, OUTGOING = lasting(*socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
 OUTGOING.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
 RECEIVERS = {size: Receiver(INCOMING.fileno(), vnet=size) for size in (SHORT, LONG)}
+(PASSAGE,) = lasting(Passage())
+PASSAGE.way_in.filter(bpf.matcher(bpf.accept_all()))
 LONGEST = 65535
-
-
-def believed(header: Vnet, length: int) -> bool:
-    """Whether a header is to be believed, by the letter of the virtio specification (5.1.6) and of ours."""
-    if header.flags & ~0b11:
-        return False
-    if header.flags & 1 and not 14 <= header.csum_start <= length - 2 - header.csum_offset:
-        return False
-    if header.gso_type == 0:
-        return True
-    return header.gso_type & 0x7F in {1, 4, 5} and header.gso_size > 0
-
-
-def completed(frame: bytes, header: Vnet) -> bytes:
-    """The frame with the checksum that its header asks for (RFC 1071; RFC 768 on zero)."""
-    check = ~internet.total(frame[header.csum_start :]) & 0xFFFF
-    if check == 0 and header.csum_offset == 6:
-        check = 0xFFFF
-    at = header.csum_start + header.csum_offset
-    return frame[:at] + check.to_bytes(2) + frame[at + 2 :]
+#: Segments that the far end has room for; what is cut into more, `segment` looks at.
+FEW = 64
 
 
 def target(octets: bytes) -> None:
@@ -50,8 +39,9 @@ def target(octets: bytes) -> None:
     frame += bytes(max(0, min(more, LONGEST - size) - len(frame)))
     header = Vnet.unpack(packed[:size])
     assert header.pack(size) == packed[:size]
-    right = believed(header, len(frame))
-    assert header.fits(len(frame)) == right
+    right = believed(frame, header)
+    assert header.suits(frame) == right
+    assert header.fits(len(frame)) or not right
 
     place = Exact(frame)
     done = complete(place.view, header)
@@ -63,12 +53,20 @@ def target(octets: bytes) -> None:
     received = RECEIVERS[size].receive(max(len(message), 1))
     if len(frame) < 14:
         assert received.dropped == ["rx_runt"]
-    elif not right:
+    elif not right or too_much(frame, header):
         assert received.dropped == ["rx_bad_vnet"]
     else:
-        assert received.frames == [frame]
-        assert received.headers == [replace(header, num_buffers=0)]
+        header = replace(header, num_buffers=0)
+        assert (received.frames, received.headers) == ([frame], [header])
         assert not received.dropped
+        if header.gso_type == 0 or len(frame) <= FEW * header.gso_size:
+            PASSAGE.write(frame, header)
+            left = PASSAGE.pass_on()
+            judged = settled(frame, header)
+            # Datagrams that cannot be cut cannot be judged.
+            refused = header.gso_type & 0x7F == 5 and segments(*judged) is None
+            assert PASSAGE.received == ([] if refused else [judged])
+            hold_as_judged(*judged, left)
 
 
 def seeds() -> list[bytes]:
@@ -77,8 +75,10 @@ def seeds() -> list[bytes]:
     for number, shape in enumerate(SHAPES.values()):
         segment = internet.located(replace(shape, payload=b"some octets of payload"))
         asked = asking(segment, 9)
+        plain = replace(asked, gso_type=0, gso_size=0)
         made += [
             bytes([number % 2]) + each.pack(LONG) + internet.build(segment, partial=True)
-            for each in (asked, replace(asked, gso_type=0, gso_size=0), Vnet())
+            for each in (asked, plain, replace(plain, csum_start=segment.network_at), Vnet())
         ]
-    return made
+    sctp = internet.build(internet.located(Segment(protocol=132)), partial=True)
+    return [*made, b"\0" + Vnet(flags=1, csum_start=34, csum_offset=8).pack(LONG) + sctp]

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 import vecwire
 from oracle import internet
+from oracle.shapes import SHAPES, asking
 from peers.frames import frame, ours
 from peers.guests import EVERY_LIE, SIZE, Lie, shaped
 from peers.lan import PATIENCE, Stream, links, send_all
 from peers.liars import Hearing, Tunnel, hearing, lying, told
 from peers.net import Namespace, veth, wait_until
 from peers.ports import LINKS
-from vecwire import Vnet
+from peers.unfinished import FORGERIES, HONEST, Forgery, Unfinished
+from vecwire import Vnet, bpf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +89,7 @@ def told_by(request: pytest.FixtureRequest) -> Iterator[tuple[Guest, Hearing]]:
             namespace.tap("tap0")
         with (
             contextlib.closing(Guest(namespace, "right0" if request.param == "raw" else "tap0")) as guest,
-            hearing(LINKS[request.param], guest.write) as ears,
+            hearing(f"{LINKS[request.param]},bpfflash=1", guest.write) as ears,
         ):
             yield guest, ears
 
@@ -123,6 +126,55 @@ def test_each_lie_is_refused_or_dropped_for_its_reason(guest: Guest, ears: Heari
     else:
         # Behind a hybrid's packet socket the kernel also drops what nobody reads from the tap.
         assert counted in ({}, {lie.reason: TIMES})
+
+
+def came(ears: Hearing, count: int = 1) -> list[bytes]:
+    """The frames that have passed, of which there are at least so many, once they are counted too."""
+    found = [ears.sink.recv(1 << 17) for _ in range(count)]
+    ears.engine.do(lambda: None)
+    return found + ears.more()
+
+
+@pytest.mark.parametrize("asked", HONEST, ids=str)
+def test_the_checksum_of_a_packet_inside_is_completed(guest: Guest, ears: Hearing, asked: Unfinished) -> None:
+    """What a tunnel that ends in a guest lacked is there when it leaves, with a filter and without one."""
+    before = ears.port.stats.rx_checksums
+    for program in (bpf.accept_all(), None):
+        ears.port.attach_filter(program)
+        guest.write(asked.octets, asked.header)
+        assert came(ears) == [asked.finished]
+        assert ears.port.stats.rx_checksums == before + 1
+
+
+@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+def test_no_unfinished_checksum_gets_round_a_filter(guest: Guest, ears: Hearing, forgery: Forgery) -> None:
+    """A frame that would no longer be what the filter wants once its checksum is completed does not pass."""
+    refused = guest.refused
+    ears.port.attach_filter(f"ether proto 0x88b5 or ({forgery.wanted})")
+    try:
+        counted = ears.among(*[lambda: guest.write(forgery.octets, forgery.header)] * TIMES)
+        guest.write(forgery.octets)
+        assert came(ears) == [forgery.octets]
+    finally:
+        ears.port.attach_filter(None)
+    assert counted == {"rx_filtered": TIMES}
+    assert guest.refused == refused
+
+
+def test_no_datagram_gets_round_a_filter_in_a_super_frame(guest: Guest, ears: Hearing) -> None:
+    """A UDP super-frame with a datagram among others that the filter does not want does not pass."""
+    good, evil = (
+        internet.located(replace(SHAPES["udp4"], payload=b"good" * 3 + each)) for each in (b"good", b"evil")
+    )
+    octets = internet.build(good, partial=True)
+    ears.port.attach_filter(f"ether proto 0x88b5 or udp[8:4] = {int.from_bytes(b'good')}")
+    try:
+        lie = internet.build(evil, partial=True), asking(evil, 4)
+        assert ears.among(*[lambda: guest.write(*lie)] * TIMES) == {"rx_filtered": TIMES}
+        guest.write(octets, asking(good, 4))
+        assert [internet.read(each).payload for each in came(ears, 4)] == [b"good"] * 4
+    finally:
+        ears.port.attach_filter(None)
 
 
 def test_a_super_frame_is_cut_among_liars_as_it_should_be(guest: Guest, ears: Hearing) -> None:

@@ -1,8 +1,9 @@
-"""Where the headers of a TCP or UDP frame are, by the letter of the standards, in plain Python."""
+"""Where the headers of a frame are, by the letter of the standards, in plain Python."""
 
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from vecwire.wire.ethernet import Headers
 
@@ -38,15 +39,30 @@ def _ipv6(packet: bytes) -> tuple[int, int, int] | None:
     return following, at, 40 + length if length else 0
 
 
-def dissected(frame: bytes) -> Headers | None:
-    """What ``vecwire.wire.ethernet.headers`` is to find."""
+class Packet(NamedTuple):
+    """An IP packet in a frame: where it and what it carries begin, its end, its version, and the protocol."""
+
+    network: int
+    transport: int
+    end: int
+    version: int
+    protocol: int
+
+
+def behind_tags(frame: bytes) -> int | None:
+    """Where what the Ethernet header and its tags stand before begins; None where the frame ends before."""
     at = 12
     while len(frame) >= at + 2 and struct.unpack_from("!H", frame, at)[0] in _TAGS:
         at += 4
-    if len(frame) < at + 2:
+    return at + 2 if len(frame) >= at + 2 else None
+
+
+def packet_in(frame: bytes) -> Packet | None:
+    """The IP packet of a frame that is whole and has reached the last of its routing headers."""
+    network = behind_tags(frame)
+    if network is None:
         return None
-    (kind,) = struct.unpack_from("!H", frame, at)
-    network = at + 2
+    (kind,) = struct.unpack_from("!H", frame, network - 2)
     packet = frame[network:]
     version = {0x0800: 4, 0x86DD: 6}.get(kind, 0)
     found = _ipv4(packet) if version == 4 else _ipv6(packet) if version == 6 else None
@@ -56,7 +72,16 @@ def dissected(frame: bytes) -> Headers | None:
     end = length or len(packet)
     if not size <= end <= len(packet):
         return None
-    segment = packet[size:end]
+    return Packet(network, network + size, network + end, version, protocol)
+
+
+def dissected(frame: bytes) -> Headers | None:
+    """What ``vecwire.wire.ethernet.headers`` is to find."""
+    found = packet_in(frame)
+    if found is None:
+        return None
+    network, transport, end, version, protocol = found
+    segment = frame[transport:end]
     if protocol == 6 and len(segment) >= 20:
         head = (segment[12] >> 4) * 4
         right = 20 <= head <= len(segment)
@@ -65,5 +90,4 @@ def dissected(frame: bytes) -> Headers | None:
         right = protocol == 17 and len(segment) >= 8
     if not right:
         return None
-    transport = network + size
-    return Headers(network, transport, transport + head, network + end, version, protocol)
+    return Headers(network, transport, transport + head, end, version, protocol)

@@ -56,7 +56,6 @@ def _changed(octets: bytes, at: int, value: bytes) -> bytes:
 def _of_the_header() -> list[Lie]:
     octets, header, segment = shaped("tcp4")
     end = len(octets)
-    datagrams, asked_udp, _ = shaped("udp4", 2000, 1)
     wrong = {
         "gso-size-0": replace(header, gso_size=0),
         "gso-type-2": replace(header, gso_type=2),
@@ -72,10 +71,15 @@ def _of_the_header() -> list[Lie]:
         "checksum-in-the-ethernet-header": replace(header, csum_start=13),
         "checksum-at-0": replace(header, csum_start=0, csum_offset=0),
     }
+    tags = bytes.fromhex("88a80064 8100000a")
+    in_tags = {
+        "checksum-in-a-tag": replace(header, csum_start=14, csum_offset=0),
+        "checksum-in-the-second-tag": replace(header, csum_start=18, csum_offset=0),
+        "checksum-from-the-last-octet-of-the-tags": replace(header, csum_start=21, csum_offset=16),
+    }
     return [
         *(Lie(name, each, octets, "rx_bad_vnet") for name, each in wrong.items()),
-        Lie("gso-size-1", replace(header, gso_size=1), octets, "rx_bad_vnet"),
-        Lie("datagrams-of-1-octet", asked_udp, datagrams, "rx_bad_vnet"),
+        *(Lie(name, each, octets[:12] + tags + octets[12:], "rx_bad_vnet") for name, each in in_tags.items()),
     ]
 
 
@@ -87,6 +91,7 @@ def _of_the_packet() -> list[Lie]:
     ip, tcp = four.network_at, four.transport_at
     far = replace(asked4, csum_start=asked4.csum_start + len(tags))
     wrong: dict[str, tuple[Vnet, bytes]] = {
+        "gso-size-1": (replace(asked4, gso_size=1), _changed(tcp4[:900], ip + 2, (900 - ip).to_bytes(2))),
         "gso-size-7": (replace(asked4, gso_size=7), tcp4),
         "type-of-ipv6-on-ipv4": (replace(asked4, gso_type=4), tcp4),
         "type-of-ipv4-on-ipv6": (replace(asked6, gso_type=1), tcp6),
@@ -112,9 +117,18 @@ def _of_the_packet() -> list[Lie]:
     return [Lie(name, *each, "tx_bad_offload") for name, each in wrong.items()]
 
 
-_MANY = shaped("tcp4", 1024 * 8 + 1, 8)
+def _of_the_amount() -> list[Lie]:
+    """What is as it should be, and asks for more than 1,024 segments."""
+    return [
+        Lie(name, header, octets, "rx_bad_vnet")
+        for name, (octets, header, _) in {
+            "segments-of-1-octet": shaped("tcp4", 1025, 1),
+            "more-than-1024-segments": shaped("tcp4", 1024 * 8 + 1, 8),
+            "datagrams-of-1-octet": shaped("udp4", 2000, 1),
+        }.items()
+    ]
+
+
 OF_THE_HEADER = _of_the_header()
 OF_THE_PACKET = _of_the_packet()
-#: What would be right, and is too much to ask for.
-TOO_MUCH = Lie("more-than-1024-segments", _MANY[1], _MANY[0], "rx_bad_vnet")
-EVERY_LIE = [*OF_THE_HEADER, *OF_THE_PACKET, TOO_MUCH]
+EVERY_LIE = [*OF_THE_HEADER, *OF_THE_PACKET, *_of_the_amount()]

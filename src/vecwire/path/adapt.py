@@ -301,7 +301,9 @@ def put(
     taken[0] = 1
     if length < HEADER:
         return TX_RUNT
-    if (header.flags or header.gso_type) and not plausible(header, length):
+    if (header.flags or header.gso_type) and not plausible(
+        slots.memory + slots.starts[index], length, header
+    ):
         return TX_BAD_OFFLOAD
     if not has_room(endpoint, 2):
         return NO_ROOM

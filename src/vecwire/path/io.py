@@ -38,6 +38,7 @@ from cython.cimports.vecwire.path.linux import (
     timespec,
     tpacket_auxdata,
 )
+from cython.cimports.vecwire.path.screen import screen
 from cython.cimports.vecwire.path.slots import (
     CONTROL,
     STAMP_ALONE,
@@ -58,7 +59,6 @@ from cython.cimports.vecwire.path.witness import (
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.encap import GRE, is_late, strip
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
-from cython.cimports.vecwire.wire.filter import judge
 from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
 
 EINTR = cython.declare(cython.int, errnos.EINTR)
@@ -204,15 +204,16 @@ def accept(
     slots.lengths[at] = length - offset
     slots.heads[at] = head + offset
     slots.progress[at] = 0
-    if endpoint.rx_vnet and (not plausible(header, slots.lengths[at]) or asked(slots, at) > MOST_CUT):
+    frame: cython.pointer[uint8_t] = slots.memory + slots.starts[at]
+    if endpoint.rx_vnet and (not plausible(frame, slots.lengths[at], header) or asked(slots, at) > MOST_CUT):
         reject(endpoint, slots.memory + start, length, count.RX_BAD_VNET)
         return
     if endpoint.auxdata and restore_tag(slots, at, cython.address(slots.messages[slot].msg_hdr)):
         counters[count.RX_VLAN] += 1
     # Read once: it may be replaced while frames move.
     program = endpoint.program
-    if program != cython.NULL and not judge(program, slots.memory + slots.starts[at], slots.lengths[at]):
-        counters[count.RX_FILTERED] += 1
+    frame = slots.memory + slots.starts[at]
+    if program != cython.NULL and not screen(endpoint, program, frame, slots.lengths[at], header):
         return
     if header.gso_type != GSO_NONE:
         counters[count.RX_SUPER] += 1

@@ -24,10 +24,10 @@ from cython.cimports.vecwire.path.linux import (
     tpacket3_hdr,
     tpacket_block_desc,
 )
+from cython.cimports.vecwire.path.screen import screen
 from cython.cimports.vecwire.path.slots import Slots
 from cython.cimports.vecwire.wire import counters as count
 from cython.cimports.vecwire.wire.ethernet import HEADER, VLAN_TAG, insert_vlan
-from cython.cimports.vecwire.wire.filter import judge
 from cython.cimports.vecwire.wire.vnet import GSO_NONE, NEEDS_CSUM, VnetHeader, plausible
 
 CUSTOMER_TAG = cython.declare(uint32_t, 0x8100)
@@ -143,7 +143,7 @@ class Ring:
         if endpoint.rx_vnet:
             memcpy(vnet, frame - endpoint.rx_vnet, endpoint.rx_vnet)
             vnet.num_buffers = 0
-            if not plausible(vnet, length):
+            if not plausible(frame, length, vnet):
                 counters[count.RX_BAD_VNET] += 1
                 return
         slots.starts[at] = at * slots.stride + slots.headroom
@@ -168,8 +168,9 @@ class Ring:
                 vnet.hdr_len += VLAN_TAG
             counters[count.RX_VLAN] += 1
         program = endpoint.program
-        if program != cython.NULL and not judge(program, slots.memory + slots.starts[at], slots.lengths[at]):
-            counters[count.RX_FILTERED] += 1
+        if program != cython.NULL and not screen(
+            endpoint, program, slots.memory + slots.starts[at], slots.lengths[at], vnet
+        ):
             return
         if vnet.gso_type != GSO_NONE:
             counters[count.RX_SUPER] += 1

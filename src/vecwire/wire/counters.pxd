@@ -7,6 +7,7 @@ cdef enum:
     RX_CALLS
     RX_SUPER
     RX_VLAN
+    RX_CHECKSUMS
     RX_LATE
     # Received and dropped.
     RX_TRUNCATED

@@ -13,6 +13,7 @@ MEANINGS: dict[str, str] = {
     "rx_calls": "system calls that brought at least one frame",
     "rx_super": "super-frames among the frames received",
     "rx_vlan": "VLAN tags put back from PACKET_AUXDATA",
+    "rx_checksums": "checksums completed before the filter, which are not of the frame's own TCP or UDP",
     "rx_late": "frames whose sequence number had passed already; they are delivered",
     "rx_truncated": "dropped: longer than the slot that it was received into",
     "rx_runt": "dropped: shorter than its headers",

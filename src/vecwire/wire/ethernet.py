@@ -1,7 +1,8 @@
 """Ethernet, VLAN, IPv4 and IPv6 headers: where the parts of a frame begin, read without trust.
 
 ``dissect`` walks the headers once and gives the offsets of the network header, the transport header and
-the payload; all of them lie inside the frame, whatever the frame holds.
+the payload; all of them lie inside the frame, whatever the frame holds. ``locate`` stops at the transport
+header, whatever its protocol, and ``behind_tags`` at the network header.
 """
 
 from dataclasses import dataclass
@@ -46,26 +47,36 @@ def write32(at: cython.pointer[uint8_t], value: uint32_t) -> cython.void:
     write16(at + 2, value)
 
 
-def dissect(
-    frame: cython.pointer[cython.const[uint8_t]], length: uint32_t, layout: cython.pointer[Layout]
-) -> cython.bint:
-    """Finds the headers of a TCP or UDP frame; False for any other frame, fragments included.
+def behind_tags(frame: cython.pointer[cython.const[uint8_t]], length: uint32_t) -> uint32_t:
+    """Where the octets behind the Ethernet header and its VLAN tags begin; 0 where the frame ends before.
 
-    ``end`` is where the IP packet ends: an Ethernet frame may be padded after it. False also for an IPv6
-    packet that is on its way through a routing header, whose checksum covers an address that is not in
-    the IPv6 header (RFC 8200, section 8.1), and for a jumbogram.
+    What they are is said by the two octets before.
     """
     at: uint32_t = HEADER
+    if length < HEADER:
+        return 0
+    while read16(frame + at - 2) in (TPID_CUSTOMER, TPID_SERVICE):
+        if at + VLAN_TAG > length:
+            return 0
+        at += VLAN_TAG
+    return at
+
+
+def locate(
+    frame: cython.pointer[cython.const[uint8_t]], length: uint32_t, layout: cython.pointer[Layout]
+) -> cython.bint:
+    """Finds what an IP packet carries: all of the layout but ``payload``; False for any other frame.
+
+    ``end`` is where the IP packet ends: an Ethernet frame may be padded after it. False for fragments; also
+    for an IPv6 packet that is on its way through a routing header, whose checksum covers an address that is
+    not in the IPv6 header (RFC 8200, section 8.1), and for a jumbogram.
+    """
+    at: uint32_t = behind_tags(frame, length)
     kind: uint32_t
     following: uint32_t
-    if length < HEADER:
+    if at == 0:
         return False
-    kind = read16(frame + 12)
-    while kind in (TPID_CUSTOMER, TPID_SERVICE):
-        if at + VLAN_TAG > length:
-            return False
-        kind = read16(frame + at + 2)
-        at += VLAN_TAG
+    kind = read16(frame + at - 2)
     layout.network = at
     if kind == TYPE_IPV4:
         if at + 20 > length or frame[at] >> 4 != 4:
@@ -103,9 +114,16 @@ def dissect(
         layout.transport = at
     else:
         return False
-    at = layout.transport
-    if layout.end > length or layout.end < at:
+    return layout.transport <= layout.end <= length
+
+
+def dissect(
+    frame: cython.pointer[cython.const[uint8_t]], length: uint32_t, layout: cython.pointer[Layout]
+) -> cython.bint:
+    """Finds the headers of a TCP or UDP frame; False for any other frame, and where ``locate`` says so."""
+    if not locate(frame, length, layout):
         return False
+    at: uint32_t = layout.transport
     if layout.protocol == TCP:
         if at + 20 > layout.end:
             return False

@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from vecwire.wire.ethernet cimport Layout
+from vecwire.wire.filter cimport Instruction
 from vecwire.wire.vnet cimport VnetHeader
 
 cdef enum:
@@ -20,4 +21,7 @@ cdef bint plan(
 cdef uint32_t payload_at(const Segments* segments, uint32_t index, uint32_t* length) noexcept nogil
 cdef void write_headers(
     const uint8_t* frame, const Segments* segments, uint32_t index, uint8_t* out
+) noexcept nogil
+cdef bint each_wanted(
+    const Instruction* program, uint8_t* frame, uint32_t length, const VnetHeader* header
 ) noexcept nogil

@@ -15,6 +15,7 @@ from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.vecwire.wire.checksum import add, fold, pseudo_header
 from cython.cimports.vecwire.wire.ethernet import TCP, UDP, dissect, read16, read32, write16, write32
+from cython.cimports.vecwire.wire.filter import Instruction, judge
 from cython.cimports.vecwire.wire.octets import Octets
 from cython.cimports.vecwire.wire.segment import (
     MAXIMUM_HEADERS,
@@ -114,6 +115,40 @@ def write_headers(
         if field == 0:
             field = 0xFFFF
         memcpy(transport + 6, cython.address(field), 2)
+
+
+def each_wanted(
+    program: cython.pointer[cython.const[Instruction]],
+    frame: cython.pointer[uint8_t],
+    length: uint32_t,
+    header: cython.pointer[cython.const[VnetHeader]],
+) -> cython.bint:
+    """Whether a filter wants every datagram of a UDP super-frame, as it would leave; True of any other frame.
+
+    One that is not wanted could otherwise hide behind one that is. TCP carries a stream: where it is cut says
+    nothing. Each datagram's headers stand for a moment before its payload, in the super-frame itself.
+    """
+    cut: Segments
+    head: uint8_t[MAXIMUM_HEADERS]
+    saved: uint8_t[MAXIMUM_HEADERS]
+    size: uint32_t = 0
+    index: uint32_t
+    at: cython.pointer[uint8_t]
+    wanted: cython.bint = True
+    if header.gso_type & ~cython.cast(cython.uint, GSO_ECN) != GSO_UDP_L4:
+        return True
+    if not plan(frame, length, header, cython.address(cut)):
+        return False
+    for index in range(cut.count):
+        at = frame + payload_at(cython.address(cut), index, cython.address(size)) - cut.layout.payload
+        write_headers(frame, cython.address(cut), index, cython.address(head[0]))
+        memcpy(cython.address(saved[0]), at, cut.layout.payload)
+        memcpy(at, cython.address(head[0]), cut.layout.payload)
+        wanted = judge(program, at, cut.layout.payload + size) != 0
+        memcpy(at, cython.address(saved[0]), cut.layout.payload)
+        if not wanted:
+            break
+    return wanted
 
 
 def segments(frame: bytes | bytearray | memoryview, header: Vnet) -> list[bytes] | None:

@@ -19,5 +19,6 @@ cdef struct VnetHeader:
     uint16_t csum_offset
     uint16_t num_buffers
 
-cdef bint plausible(const VnetHeader* header, uint32_t length) noexcept nogil
+cdef bint plausible(const uint8_t* frame, uint32_t length, const VnetHeader* header) noexcept nogil
+cdef bint foreign(const uint8_t* frame, uint32_t length, const VnetHeader* header) noexcept nogil
 cdef bint complete_checksum(uint8_t* frame, uint32_t length, VnetHeader* header) noexcept nogil

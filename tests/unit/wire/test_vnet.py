@@ -115,6 +115,32 @@ def test_what_is_believed(header: Vnet, length: int, agrees: bool) -> None:
     assert header.fits(length) is agrees
 
 
+#: The type behind the addresses, the header, and whether a frame of 60 octets may have it.
+PLACES = [
+    ("0800", Vnet(flags=NEEDS_CSUM, csum_start=13, csum_offset=1), False),
+    ("0800", Vnet(flags=NEEDS_CSUM, csum_start=14, csum_offset=0), True),
+    ("9100", Vnet(flags=NEEDS_CSUM, csum_start=14, csum_offset=0), True),
+    ("8100000a0800", Vnet(flags=NEEDS_CSUM, csum_start=14, csum_offset=0), False),
+    ("8100000a0800", Vnet(flags=NEEDS_CSUM, csum_start=17, csum_offset=16), False),
+    ("8100000a0800", Vnet(flags=NEEDS_CSUM, csum_start=18, csum_offset=0), True),
+    ("88a8000a8100000b0800", Vnet(flags=NEEDS_CSUM, csum_start=18, csum_offset=0), False),
+    ("88a8000a8100000b0800", Vnet(flags=NEEDS_CSUM, csum_start=22, csum_offset=0), True),
+    ("8100000a" * 12, Vnet(flags=NEEDS_CSUM, csum_start=50, csum_offset=0), False),
+    ("8100000a0800", Vnet(csum_start=14), True),
+    ("0800", Vnet(flags=NEEDS_CSUM, csum_start=14, csum_offset=45), False),
+]
+
+
+@pytest.mark.parametrize(("behind", "header", "right"), PLACES)
+def test_addresses_and_tags_are_not_written_to(behind: str, header: Vnet, right: bool) -> None:
+    """A checksum that would be stored in the Ethernet header or in a VLAN tag is not asked for."""
+    octets = (bytes(12) + bytes.fromhex(behind)).ljust(60, b"\0")
+    assert header.suits(octets) is right
+    frame = bytearray(octets)
+    assert complete(frame, header) is (right and header.flags == NEEDS_CSUM)
+    assert frame[: 12 + len(behind) // 2] == octets[: 12 + len(behind) // 2]
+
+
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("length", [0, 1, 2, 999])
 def test_completes_what_linux_leaves_open(name: str, length: int) -> None:
