@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from vecwire.errors import ConfigError, Fault
 from vecwire.service._contradictions import warnings
 from vecwire.service._faults import Reporter, in_order
-from vecwire.service._models import Config, PortConfig, ServiceConfig, SwitchConfig, metrics_address
+from vecwire.service._models import Config, PortConfig, ServiceConfig, SwitchConfig
 from vecwire.service._toml import parse
 
 __all__ = [
@@ -45,7 +45,6 @@ __all__ = [
     "load",
     "loads",
     "memberships",
-    "metrics_address",
 ]
 
 logger = logging.getLogger("vecwire.service")

@@ -17,9 +17,10 @@ from pathlib import Path
 from vecwire.confine import Seccomp
 from vecwire.errors import VecwireError
 from vecwire.service import logs, privileges
+from vecwire.service.address import Address
 from vecwire.service.config import Config, load
 from vecwire.service.control import Control
-from vecwire.service.exporter import Address, Exporter
+from vecwire.service.exporter import Exporter
 from vecwire.service.service import Service
 from vecwire.service.systemd import Notifier
 
