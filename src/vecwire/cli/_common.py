@@ -79,7 +79,9 @@ PollOption = Annotated[
 ]
 UserOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Go on as this user, once ports are open.", show_default=False),
+    typer.Option(
+        metavar="USER", help="Go on as this user, by name or number, once ports are open.", show_default=False
+    ),
 ]
 DropOption = Annotated[
     bool,

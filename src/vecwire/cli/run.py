@@ -88,7 +88,8 @@ def command(
         ),
     ] = None,
     user: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Run as this user.", show_default=False)
+        str | None,
+        typer.Option(metavar="USER", help="Run as this user, by name or number.", show_default=False),
     ] = None,
     seccomp: Annotated[
         Seccomp | None,

@@ -120,7 +120,8 @@ class ServiceConfig(Part):
         str | None,
         Field(
             pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}$",
-            description="The user as whom to run, once the ports are open; without it, who started it.",
+            description="The user as whom to run, by name or number, once the ports are open; without it, "
+            "who started it.",
         ),
         Allowed("the name or the number of a user, as text"),
     ] = None
