@@ -65,7 +65,7 @@ Examples:
     vecwire dump raw,ifname=eth1 -w trace.pcapng udp port 53
     vecwire dump raw,ifname=eth1 -w - | wireshark -k -i -
     vecwire dump raw,ifname=eth1 -w ring.pcapng --rotate-size 100M --keep 5
-    vecwire dump l2tpv3,udp=1,src=192.0.2.1,dst=192.0.2.2,srcport=1701,dstport=1701,rx_session=1 \\
+    vecwire dump l2tpv3,src=192.0.2.1,dst=192.0.2.2,rx_session=1,tx_session=2 \\
         -c 100 -s 128 -w inner.pcap
 """
 
