@@ -10,8 +10,9 @@ import pytest
 
 from vecwire.errors import ConfigError, Fault
 from vecwire.service import config as module
-from vecwire.service._models import TABLES, Allowed, Config, Part, allowed
+from vecwire.service._models import TABLES, Allowed, Config, Part, PortConfig, allowed
 from vecwire.service.config import from_document, horizons, load, loads, memberships
+from vecwire.service.keys import PORT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -312,6 +313,11 @@ def test_horizons_keep_the_numbers_in_force() -> None:
     third = horizons(grouped("d", "c", "a"), second)
     assert third == {"d": 1, "c": 3, "a": 2}
     assert memberships(grouped("c", "a"), second)["p0"]["horizon"] == 3
+
+
+def test_keys_of_a_port_are_named_once() -> None:
+    """What a port's table may hold is what errors, helps and the control socket name."""
+    assert tuple(PortConfig.model_fields) == PORT
 
 
 def test_every_key_says_what_is_allowed() -> None:
