@@ -14,7 +14,8 @@ from functools import partial
 from vecwire import bpf
 from vecwire.errors import PortError
 from vecwire.transports._descriptor import Opening
-from vecwire.transports._opened import UDP_SEGMENTATION, Opened
+from vecwire.transports._offload import Offload
+from vecwire.transports._opened import Opened
 from vecwire.transports._passed import Wrong, connected, take_socket, view
 from vecwire.transports._refusal import refusal
 from vecwire.transports._sockets import enlarge_buffers
@@ -155,16 +156,16 @@ def _enable_udp_offloads(tunnel: socket.socket, opened: Opened) -> None:
     try:
         tunnel.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
         opened.udp_gro = True
-        opened.offloads.append("udp gro")
+        opened.offloads.append(Offload.UDP_COALESCING)
     except OSError as error:
-        opened.refuse("udp gro", error)
+        opened.refuse(Offload.UDP_COALESCING, error)
     try:
         # Setting the option to 0 asks for nothing, and tells whether the kernel knows it.
         tunnel.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
         opened.segment_limit = LONGEST_SEGMENT
-        opened.offloads.append(UDP_SEGMENTATION)
+        opened.offloads.append(Offload.UDP_SEGMENTATION)
     except OSError as error:
-        opened.refuse(UDP_SEGMENTATION, error)
+        opened.refuse(Offload.UDP_SEGMENTATION, error)
 
 
 def _throw_away(tunnel: socket.socket) -> None:
