@@ -379,7 +379,7 @@ class Engine:
         self,
         reasons: Iterable[str] = DROPS,
         *,
-        name: Callable[[TransportPort], str | None] = lambda port: str(port.spec),
+        name: Callable[[TransportPort], str | None] = lambda port: port.spec.public,
     ) -> int:
         """Has every frame that is dropped copied to a SEQPACKET socket, one record a frame, with the reason.
 

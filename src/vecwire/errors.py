@@ -15,13 +15,21 @@ A bad frame is none of these: it is dropped and counted.
 
 import errno as errnos
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 _ELLIPSIS = "..."
+#: A cookie in the text of a spec, or in a line of a file that holds one, however it is spelt and quoted.
+_COOKIE = re.compile(r"(cookie\s*=\s*\\?[\"']?)([^,\"'\\\n]+)", re.IGNORECASE)
 _DOUBLE_WIDTH = frozenset("WF")  # Unicode Standard Annex 11: wide and full-width
+
+
+def covered(text: str) -> str:
+    """Returns a text with an asterisk for each character of a cookie: errors end up in logs, too."""
+    return _COOKIE.sub(lambda found: found[1] + "*" * len(found[2]), text)
 
 
 def _rebuild(kind: type["VecwireError"], args: tuple[Any, ...], state: dict[str, Any]) -> "VecwireError":
@@ -114,21 +122,22 @@ class SpecError(VecwireError, ValueError):
         )
 
     def excerpt(self, width: int = 76) -> str:
-        """Returns the line of the text that is at fault and, below it, carets under the fault.
+        """Returns the line of the text that is at fault, its cookies covered, and carets under the fault.
 
         Args:
             width: The most characters of a long line to show; what lies further off is cut away.
         """
-        first = self.text.rfind("\n", 0, self.start) + 1
-        last = self.text.find("\n", self.start)
-        last = len(self.text) if last < 0 else last
+        text = covered(self.text)
+        first = text.rfind("\n", 0, self.start) + 1
+        last = text.find("\n", self.start)
+        last = len(text) if last < 0 else last
         begin = max(first, min(self.start - width // 2, last - width))
         finish = min(last, begin + width)
         lead = _ELLIPSIS if begin > first else ""
         tail = _ELLIPSIS if finish < last else ""
-        before = _printable(self.text[begin : self.start])
-        fault = _printable(self.text[self.start : min(self.end, finish)])
-        after = _printable(self.text[self.start + len(fault) : finish])
+        before = _printable(text[begin : self.start])
+        fault = _printable(text[self.start : min(self.end, finish)])
+        after = _printable(text[self.start + len(fault) : finish])
         carets = " " * (len(lead) + _cells(before)) + "^" * max(1, _cells(fault))
         return f"{lead}{before}{fault}{after}{tail}\n{carets}"
 

@@ -92,4 +92,4 @@ class Mirror:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"<Mirror of {len(self._sources)} ports to {self.sink.spec}>"
+        return f"<Mirror of {len(self._sources)} ports to {self.sink.spec.public}>"

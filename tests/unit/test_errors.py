@@ -135,6 +135,14 @@ def test_excerpt_cuts_a_long_line_around_the_fault(start: int) -> None:
     assert line.endswith("...") is (start < 295)
 
 
+@pytest.mark.parametrize("cookie", ["rx_cookie=", "rxcookie = ", "RX_COOKIE='", 'a = "tx_cookie=\\"'])
+def test_excerpt_covers_cookies(cookie: str) -> None:
+    """What keeps strangers out of a tunnel is not shown, however it is written; the carets stay in place."""
+    text = f"l2tpv3,{cookie}0x5ec7e7,mtv=1"
+    excerpt = SpecError("no", text=text, start=text.index("mtv"), end=text.index("mtv") + 3).excerpt()
+    assert excerpt == f"l2tpv3,{cookie}********,mtv=1\n{' ' * text.index('mtv')}^^^"
+
+
 def test_excerpt_keeps_columns_under_unusual_characters() -> None:
     """Carets stand right under characters of double width, and tabs and controls do not move them."""
     assert SpecError("no", text="\t\x1b漢字=x", start=2, end=4).excerpt() == " ?漢字=x\n  ^^^^"

@@ -8,7 +8,6 @@ pipe that nobody reads is waited for as long as ``patient`` says.
 """
 
 import errno
-import os
 import queue
 import re
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vecwire.capture._disk import Disk
+from vecwire.capture._made import open_named, open_new
 from vecwire.capture.files import LEAST_FOOTER, SNAPLEN, Form, Interface, Statistics, footer, header
 from vecwire.errors import PortError
 from vecwire.host import start
@@ -289,10 +289,8 @@ class Recorder:
             self._disk.orders.put(("file", 1, 0, 0))
         else:
             path = self._name()
-            try:
-                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            except OSError as error:
-                raise PortError(f"the capture cannot be written to {path}", errno=error.errno) from error
+            # Numbered names are known beforehand to whoever may write to the folder.
+            fd = open_new(path) if self._rotation.numbered else open_named(path)
             self._files.append(path)
             self._disk.orders.put(("file", fd, 1, 0))
         self._disk.orders.put(("header", self._header, len(self._header), 0))

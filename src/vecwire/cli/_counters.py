@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vecwire.meter import Reading
 from vecwire.port import PortInfo, PortStats
+from vecwire.spec.text import public
 from vecwire.wire.counters import DROPS, MEANINGS, NAMES
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ _WIDTHS = {3: 11, 6: 11}
 
 
 def as_object(reading: Reading) -> dict[str, Any]:
-    """A reading as ``--json`` prints it."""
+    """A reading as ``--json`` prints it: for logs, so without cookies."""
     return {
         "name": reading.name,
-        "spec": reading.info.spec,
+        "spec": public(reading.info.spec),
         "up": reading.info.up,
         "counters": dict(reading.stats.counters),
         "per_second": {name: round(value, 1) for name, value in asdict(reading.rates).items()},
@@ -33,10 +34,10 @@ def as_object(reading: Reading) -> dict[str, Any]:
 
 
 def info_object(info: PortInfo) -> dict[str, Any]:
-    """What was opened, as ``--json`` prints it."""
+    """What was opened, as ``--json`` prints it: for logs, so without cookies."""
     return {
         "transport": info.transport,
-        "spec": info.spec,
+        "spec": public(info.spec),
         "descriptors": dict(info.descriptors),
         "ifname": info.ifname,
         "mtu": info.mtu,

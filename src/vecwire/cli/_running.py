@@ -114,7 +114,9 @@ def warn(info: PortInfo, *, json: bool) -> None:
     for what, why in info.refused.items():
         remedy = WITHOUT.get(what, "")
         if json:
-            print_json({"event": "warning", "port": info.spec, "refused": what, "why": why, "remedy": remedy})
+            print_json(
+                {"event": "warning", "port": public(info.spec), "refused": what, "why": why, "remedy": remedy}
+            )
         else:
             sys.stderr.write(f"vecwire: warning: {public(info.spec)}: no {what}: {why}\n")
             if remedy:

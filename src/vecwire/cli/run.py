@@ -232,7 +232,7 @@ def _as_summary(file: Path, examined: "Examined") -> dict[str, Any]:
         "ok": True,
         "file": str(file),
         "ports": {
-            name: {"spec": port.canonical, "joined": config.joined(name)}
+            name: {"spec": port.parsed.public, "joined": config.joined(name)}
             for name, port in config.ports.items()
         },
         "cables": {name: list(ends) for name, ends in config.cables.items()},
@@ -266,7 +266,7 @@ def _print_summary(file: Path, examined: "Examined") -> None:
             config.joined(name) or "nothing",
             "-" if port.vlan is None else str(port.vlan),
             tagged or "-",
-            port.canonical,
+            port.parsed.public,
         )
         table.add_row(*map(Text, cells))
     Console(file=sys.stdout, highlight=False, markup=False, emoji=False).print(table)

@@ -30,7 +30,7 @@ class Recording:
             form=form_of(path),
             rotation=Rotation(wanted.capture_size, keep=wanted.capture_keep),
             continued=True,
-            interface=Interface(name, wanted.canonical),
+            interface=Interface(name, wanted.parsed.public),
             # A disk that does not answer holds up no reload for long.
             patient=lambda _: not copies.over,
             statistics=self._statistics,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vecwire.errors import ConfigError, Fault
+from vecwire.errors import ConfigError, Fault, covered
 
 Path = tuple[str | int, ...]
 
@@ -142,7 +142,7 @@ def _fault(told: str, text: str, name: str) -> Fault:
         path, first, again = found[0]
         message = "it is given twice" if first == again else f"it is given twice, first in line {first}"
         return Fault(message=message, file=name, line=again, key=dotted(path), remedy=remedy)
-    shown = "".join(char if char.isprintable() else " " for char in lines[line - 1])
+    shown = "".join(char if char.isprintable() else " " for char in covered(lines[line - 1]))
     excerpt = f"{shown}\n{' ' * (column - 1)}^" if shown.strip() else ""
     message = f"no TOML: {told[:1].lower()}{told[1:]}"
     return Fault(message=message, file=name, line=line, remedy=remedy, excerpt=excerpt)

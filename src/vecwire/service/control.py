@@ -12,33 +12,26 @@ is at the other end (SO_PEERCRED), lest the path was made readable.
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import socket
-import stat
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vecwire.errors import SCARCE, PortError
+from vecwire.errors import PortError
+from vecwire.service._place import credentials, listen
 from vecwire.service.dispatch import Answer, Dispatcher
 from vecwire.service.jsonrpc import LONGEST_LINE, Code, Lines, RpcError, error_text
 from vecwire.service.state import Controlled
 
 logger = logging.getLogger("vecwire.control")
 
-MODE = 0o600
 #: Clients at a time.
 CLIENTS = 32
 #: Seconds that an answer may stand unread.
 PATIENCE = 30.0
-#: Clients that wait to be taken. With one more connect(2) gives EAGAIN to a client that does not block.
-_BACKLOG = 128
 _CHUNK = 1 << 16
-_CREDENTIALS = struct.Struct("iII")  # struct ucred of unix(7): pid, uid, gid
 #: Seconds without an accept after one failed, for want of descriptors.
 _PAUSE = 0.5
 #: Seconds that answers have to get out when the service ends.
@@ -83,7 +76,7 @@ class Control:
         """
         if self._listener is not None:
             return
-        listener = listen(self.path, self._owner)
+        listener = await listen(self.path, self._owner)
         try:
             found = self.path.stat()
         except OSError as error:
@@ -258,103 +251,5 @@ def _turn_away(peer: socket.socket, why: str) -> None:
 
 
 def user_of(peer: socket.socket) -> int:
-    """Returns the user id of who is at the other end of a Unix socket (SO_PEERCRED of unix(7))."""
-    return _credentials(peer)[1]
-
-
-def _credentials(peer: socket.socket) -> tuple[int, int, int]:
-    found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, gid = _CREDENTIALS.unpack(found)
-    return pid, uid, gid
-
-
-def listen(path: Path, owner: int | None = None) -> socket.socket:
-    """Returns a listening socket at a path that only its user may open.
-
-    What a dead process has left there is replaced. A directory that is made for it is the owner's too, so
-    that the owner can remove the path.
-
-    Raises:
-        PortError: if another process listens there, or the path cannot be made.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        _make(path.parent, owner)
-        with _alone(path.parent):
-            _clear(path)
-            # From its first moment nobody else may open it.
-            before = os.umask(0o777 & ~MODE)
-            try:
-                listener.bind(os.fspath(path))
-            finally:
-                os.umask(before)
-            if owner is not None:
-                # Whoever the directory belongs to may have put a link there meanwhile.
-                os.chown(path, owner, -1, follow_symlinks=False)
-            listener.listen(_BACKLOG)
-    except PortError:
-        listener.close()
-        raise
-    except OSError as error:
-        listener.close()
-        message = f"the control socket cannot be made at {path}"
-        if error.errno is None:  # Python's own: the path is longer than the kernel's sockaddr_un
-            message += f": {error}"
-        raise PortError(
-            message,
-            errno=error.errno,
-            remedy=SCARCE.get(error.errno or 0, "make its directory, or name another path as control"),
-        ) from error
-    return listener
-
-
-def _make(folder: Path, owner: int | None) -> None:
-    """Makes a directory, the owner's, where there is none."""
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o755)
-        if owner is not None:
-            os.chown(folder, owner, -1, follow_symlinks=False)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps others that would make a socket in the folder waiting, lest two replace each other's."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(number)
-
-
-def _clear(path: Path) -> None:
-    """Removes the socket of a dead process.
-
-    Raises:
-        PortError: if its process lives, or it is no socket.
-    """
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise PortError(
-            f"{path} is there and is no socket", remedy="remove it, or name another path as control"
-        )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-        try:
-            probe.connect(os.fspath(path))
-        except ConnectionRefusedError:
-            logger.info("%s: left by a process that is no more, replaced", path)
-            path.unlink()
-            return
-        except FileNotFoundError:
-            return
-        except BlockingIOError:
-            who = "a process"  # so many wait to be taken that the queue is full
-        else:
-            who = f"process {_credentials(probe)[0]}"
-    raise PortError(
-        f"{who} listens at {path} already",
-        remedy=f"end it with: vecwire ctl --socket {path} stop; or name another path as control",
-    )
+    """Returns the user id of who is at the other end of a Unix socket."""
+    return credentials(peer)[1]

@@ -119,7 +119,10 @@ class _Process:
             stack.callback(service.close)
             service.apply(self._config)
             if told.control is not None:
-                await stack.enter_async_context(Control(service, told.control, owner=owner))
+                listening = Control(service, told.control, owner=owner)
+                stack.push_async_callback(listening.stop)
+                if not await self._unless_ended(listening.start()):
+                    return
             exporter = None
             if told.metrics is not None:
                 exporter = Exporter(service, Address.parse(told.metrics))
@@ -145,6 +148,18 @@ class _Process:
     def _ask_to_end(self) -> None:
         """Ends the process soon; from any thread."""
         self._loop.call_soon_threadsafe(self._end.set)
+
+    async def _unless_ended(self, work: Coroutine[object, object, None]) -> bool:
+        """Does work to its end, or until a signal ends the service; whether it was done."""
+        task, ending = asyncio.create_task(work), asyncio.create_task(self._end.wait())
+        await asyncio.wait((task, ending), return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+        ending.cancel()
+        await asyncio.wait((task, ending))
+        if task.cancelled():
+            return False
+        task.result()
+        return True
 
     def _drop_privileges(self) -> None:
         """Gives up what opening the ports again does not take."""

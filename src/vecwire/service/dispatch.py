@@ -21,6 +21,7 @@ from vecwire.service.jsonrpc import (
 )
 from vecwire.service.methods import METHODS, Method, method_of
 from vecwire.service.state import Controlled
+from vecwire.spec.text import UNREADABLE, public
 
 logger = logging.getLogger("vecwire.control")
 
@@ -43,6 +44,16 @@ class Answer:
             with contextlib.suppress(OSError):
                 os.close(number)
         self.descriptors.clear()
+
+
+def _public(given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as logs show them: without the cookies of a spec."""
+    options = given.get("options")
+    if not isinstance(options, dict) or "spec" not in options:
+        return given
+    spec = options["spec"]
+    shown = public(spec) if isinstance(spec, str) else UNREADABLE
+    return {**given, "options": {**options, "spec": shown}}
 
 
 class Dispatcher:
@@ -115,7 +126,7 @@ class Dispatcher:
             return [each.described() for each in METHODS.values()]
         result = getattr(self._service, method.calls)(**given)
         if method.changes:
-            logger.info("%s %s", method.name, given)
+            logger.info("%s %s", method.name, _public(given))
         if method.descriptor:
             descriptors.append(result)
             return {**given, "descriptors": 1}

@@ -28,8 +28,8 @@ _QUOTED = {quote: re.compile(rf"(?:[^{quote}\\]|\\.)*", re.DOTALL) for quote in 
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPABLE = _QUOTES + "\\"
 _SPECIAL = re.compile(r"[,=\"']")
-#: What nobody but the tunnel's two ends should know, as ``str`` of a spec writes it.
-_SECRET = re.compile(r"((?:rx|tx)_cookie=)(?:\"[^\"]*\"|[^,]*)")
+#: What stands for a text that is of no spec's grammar, so that nobody can say what in it is a cookie.
+UNREADABLE = "a spec that cannot be read"
 _LONGEST_SHOWN = 60
 
 
@@ -46,8 +46,20 @@ class Item:
 
 
 def public(text: str) -> str:
-    """A spec's text without its cookies: more people read logs and metrics than the tunnel has ends."""
-    return _SECRET.sub(r"\1hidden", text)
+    """A spec's text without its cookies: more people read logs and metrics than the tunnel has ends.
+
+    Args:
+        text: a spec in any spelling; ``UNREADABLE`` stands for what is none.
+    """
+    try:
+        items = scan(text)
+    except SpecError:
+        return UNREADABLE
+    for item in reversed(items):
+        # Whatever an option is called that has a cookie, but for that which only says how long they are.
+        if "cookie" in item.key.lower() and item.key != "cookie64":
+            text = text[: item.value_start] + "hidden" + text[item.value_end :]
+    return text
 
 
 def scan(text: str) -> list[Item]:

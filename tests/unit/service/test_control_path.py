@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import functools
+import itertools
 import os
+import signal
 import socket
 import stat
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -14,10 +19,34 @@ import pytest
 from peers.controlled import Fake, Peer, Server, serving
 from peers.net import open_descriptors, wait_until
 from vecwire.errors import PortError
-from vecwire.service.control import Control, listen
+from vecwire.service import _place as module
+from vecwire.service import logs
+from vecwire.service._place import listen
+from vecwire.service.control import Control
+from vecwire.service.daemon import Settings, serve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+def leave(path: Path) -> None:
+    """Leaves the socket of a dead process."""
+    path.parent.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+
+
+def exit_code(do: Callable[[], object]) -> int:
+    """Has a process of its own do something; 0 where it has, 1 where it raises, or minus the signal."""
+    pid = os.fork()
+    if not pid:
+        try:
+            do()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_only_its_user_may_open_the_path(server: Server) -> None:
@@ -47,9 +76,7 @@ def test_a_path_that_is_anothers_by_now_stays(fake: Fake, path: Path) -> None:
 
 def test_what_a_dead_process_left_is_replaced(fake: Fake, path: Path) -> None:
     """A socket that nobody listens at is no obstacle."""
-    path.parent.mkdir()
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
+    leave(path)
     with serving(fake, path), Peer(path) as peer:
         assert peer.ask("status")["id"] == 1
 
@@ -126,6 +153,124 @@ def test_the_path_is_given_to_its_owner_and_not_what_it_leads_to(
 
     before = secret.lstat().st_ctime_ns
     monkeypatch.setattr(os, "chown", exchange_first)
-    listen(path, os.geteuid()).close()
+    asyncio.run(listen(path, os.geteuid())).close()
     assert path.is_symlink()
     assert secret.lstat().st_ctime_ns == before
+
+
+# Its lock.
+
+
+def lock_of(path: Path) -> Path:
+    """The file whose lock a service holds while it makes the socket."""
+    return path.with_name(f"{path.name}.lock")
+
+
+def test_a_lock_of_the_directory_stops_nobody(fake: Fake, path: Path) -> None:
+    """Whoever may read the directory may lock it (flock(2)): the service starts all the same."""
+    path.parent.mkdir()
+    number = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        with serving(fake, path), Peer(path) as peer:
+            assert peer.ask("status")["id"] == 1
+    finally:
+        os.close(number)
+
+
+def test_nothing_but_the_socket_is_there(server: Server) -> None:
+    """The lock's file is gone as soon as the service listens."""
+    assert list(server.control.path.parent.iterdir()) == [server.control.path]
+
+
+@pytest.fixture
+def held(path: Path) -> Iterator[Path]:
+    """A lock that a process, the test's, does not let go of."""
+    path.parent.mkdir()
+    number = os.open(lock_of(path), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(number, fcntl.LOCK_EX)
+    yield path
+    os.close(number)
+
+
+def test_who_keeps_the_lock_is_told(held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some tries the error names the process, and no descriptor stays open."""
+    monkeypatch.setattr(module, "PAUSE", 0.001)
+    before = open_descriptors()
+    with pytest.raises(PortError, match=f"process {os.getpid()} keeps the lock") as raised:
+        asyncio.run(listen(held))
+    assert raised.value.remedy
+    assert open_descriptors() == before
+
+
+def test_a_signal_is_heard_while_the_lock_is_waited_for(
+    held: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM ends a service that would have waited for an hour, before it is ready and without an error."""
+    file = tmp_path / "vecwire.toml"
+    file.write_text("[ports]\n", encoding="utf-8")
+    monkeypatch.setattr(module, "TRIES", 36_000)
+    monkeypatch.setattr(module, "_holder", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(logs, "set_up", lambda *_, **__: logs.LimitedHandler(sys.stderr, logs.RateLimit()))
+    called: list[object] = []
+    serve(file, Settings({"control": str(held)}), ready=called.append, ended=called.append)
+    assert not called
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        pytest.param(lambda lock: lock.symlink_to("/dev/null"), id="link"),
+        pytest.param(os.mkfifo, id="fifo"),
+        pytest.param(leave, id="socket"),
+        pytest.param(lambda lock: lock.touch(0o644), id="open to all"),
+    ],
+)
+def test_what_others_could_lock_is_refused(path: Path, put: Callable[[Path], object]) -> None:
+    """What is in the place of the lock's file, and is no file of mode 0600, is an error at once."""
+    path.parent.mkdir()
+    put(lock_of(path))
+    with pytest.raises(PortError, match="is no lock file of this service") as raised:
+        asyncio.run(listen(path))
+    assert raised.value.remedy
+
+
+def test_whoever_is_killed_stops_nobody(path: Path) -> None:
+    """Killed before any call by which it begins to listen, a process leaves the next one nothing to mend."""
+
+    def die_at(step: int) -> None:
+        steps = itertools.count()
+
+        def hook(event: str, _: tuple[object, ...]) -> None:
+            if event.startswith(("open", "os.", "fcntl.", "socket.")) and next(steps) == step:
+                signal.raise_signal(signal.SIGKILL)
+
+        with asyncio.Runner() as runner:
+            runner.run(asyncio.sleep(0))
+            sys.addaudithook(hook)
+            runner.run(listen(path, os.geteuid()))
+
+    leave(path)
+    step = 0
+    while exit_code(functools.partial(die_at, step)) == -signal.SIGKILL:
+        asyncio.run(listen(path, os.geteuid())).close()
+        assert list(path.parent.iterdir()) == [path]
+        step += 1
+    assert step > 8
+
+
+def test_of_two_that_start_at_once_one_listens(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that begins when the other has found a socket to be replaced does not listen; the other does."""
+    monkeypatch.setattr(module, "PAUSE", 0.001)
+    ended: list[int] = []
+
+    def second(*_: object) -> None:
+        ended.append(exit_code(lambda: asyncio.run(listen(path))))
+
+    leave(path)
+    # It is told between looking and removing.
+    monkeypatch.setattr(module.logger, "info", second)
+    with asyncio.run(listen(path)) as listener, socket.socket(socket.AF_UNIX) as client:
+        assert ended == [1]
+        client.connect(str(path))
+        listener.accept()[0].close()

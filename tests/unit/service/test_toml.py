@@ -129,6 +129,13 @@ def test_a_syntax_error_is_shown_with_a_caret() -> None:
     assert caught.value.faults[0].excerpt == " a = raw\n     ^"
 
 
+def test_a_syntax_error_shows_no_cookie() -> None:
+    """Of a line that holds a spec the cookies are covered."""
+    with pytest.raises(ConfigError) as caught:
+        parse('a = "l2tpv3,rx_cookie=0x5ec7e7,tx_cookie=7" b', "x.toml")
+    assert caught.value.faults[0].excerpt.startswith('a = "l2tpv3,rx_cookie=********,tx_cookie=*" b\n')
+
+
 def test_a_path_is_written_as_in_toml() -> None:
     """Names that need quotes have them; items of arrays have their number in brackets."""
     assert dotted(("ports", "a.b", "tagged", 1)) == 'ports."a.b".tagged[1]'

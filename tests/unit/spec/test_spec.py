@@ -832,6 +832,13 @@ def test_requirements(text: str, needed: list[str]) -> None:
         ("transport=tap,ifname=tap0", "transport=tap,ifname=tap0"),
         ("x=1,rx_cookie=0xdead,tx_cookie=7,y=2", "x=1,rx_cookie=hidden,tx_cookie=hidden,y=2"),
         ('rx_cookie="1,2",mtu=1400', "rx_cookie=hidden,mtu=1400"),
+        (
+            "vec0:transport=l2tpv3,rxcookie=7,txcookie='8'",
+            "vec0:transport=l2tpv3,rxcookie=hidden,txcookie=hidden",
+        ),
+        ("l2tpv3, rx_cookie = 0x12 ,tx_cookie= 0x13", "l2tpv3, rx_cookie = hidden ,tx_cookie= hidden"),
+        ("l2tpv3,rx-cookie=7,TX_COOKIE=8,cookie64=1", "l2tpv3,rx-cookie=hidden,TX_COOKIE=hidden,cookie64=1"),
+        ("l2tpv3,rx_cookie=7=8", "a spec that cannot be read"),
     ],
 )
 def test_cookies_are_not_public(text: str, shown: str) -> None:

@@ -1,6 +1,7 @@
 """Captures a port of a running service: to a file, to standard output, or a line for each frame."""
 
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vecwire.capture import SNAPLEN, CaptureWriter, Form, describe, drops, form_of
+from vecwire.capture._made import open_named
 from vecwire.capture.files import Interface, Statistics, footer
 from vecwire.cli._output import print_json, print_line
 from vecwire.cli._wakeup import Wakeup
@@ -215,11 +217,7 @@ def _opened(write: Path) -> Iterator[BinaryIO]:
             )
         yield sys.stdout.buffer
         return
-    try:
-        file = write.open("wb")
-    except OSError as error:
-        raise PortError(f"the capture cannot be written to {write}", errno=error.errno) from error
-    with file:
+    with os.fdopen(open_named(write), "wb") as file:
         yield file
 
 

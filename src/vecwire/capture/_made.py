@@ -1,0 +1,97 @@
+"""Makes capture files: for the eyes of their user alone, and where their user has said.
+
+Theory of operation: who captures often is root, and folders that others may write to are where captures go.
+What stands at a name may be put there by somebody else: a link that leads to a file of root's, or a file that
+its owner goes on reading. A file that is new is therefore made with O_EXCL, which follows nothing (open(2)).
+Of links that are there already, those of root and of the user are followed: /dev/stdout is one. The kernel
+has it so in sticky folders (proc(5), protected_symlinks), here it holds in all.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from vecwire.errors import PortError
+
+MODE = 0o600
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+def open_new(path: Path) -> int:
+    """Returns the descriptor of a new file, in the place of a file or link of that name.
+
+    Raises:
+        PortError: if it cannot be made.
+    """
+    try:
+        kind = _kind_of(path)
+        if kind in {stat.S_IFREG, stat.S_IFLNK}:
+            path.unlink()
+        return os.open(path, _NEW, MODE)
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def open_named(path: Path) -> int:
+    """Returns the descriptor of what the user has named: a file, new or emptied; a pipe; a device.
+
+    Raises:
+        PortError: if it cannot be written to, or is reached by a link of somebody else's.
+    """
+    try:
+        kind = _kind_of(path)
+        if not kind:
+            return os.open(path, _NEW, MODE)
+        if kind != stat.S_IFLNK:
+            # With O_CREAT the kernel refuses files and pipes of others in sticky folders (protected_regular).
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            return os.open(path, flags, MODE)
+        _check(path)
+        try:
+            number = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return os.open(os.path.realpath(path), _NEW, MODE)
+        try:
+            return _emptied(path, number)
+        except BaseException:
+            os.close(number)
+            raise
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def _kind_of(path: Path) -> int:
+    """What stands at a name (inode(7)); 0 where nothing does."""
+    try:
+        return stat.S_IFMT(path.lstat().st_mode)
+    except FileNotFoundError:
+        return 0
+
+
+def _check(path: Path) -> None:
+    """Refuses a link that neither root nor this user has made."""
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode) and found.st_uid not in {0, os.geteuid()}:
+        raise PortError(
+            f"{path} is a link of user {found.st_uid}, which may lead anywhere",
+            errno=errno.ELOOP,
+            remedy="remove it, or name the file that it leads to",
+        )
+
+
+def _emptied(path: Path, number: int) -> int:
+    """Empties a file that was opened by a link, if it still is what the link leads to."""
+    _check(path)
+    opened = os.fstat(number)
+    if not os.path.samestat(opened, path.stat()):
+        raise PortError(f"{path} was exchanged while it was opened", errno=errno.ELOOP)
+    if stat.S_ISREG(opened.st_mode):
+        os.ftruncate(number, 0)
+    return number
+
+
+def _failed(path: Path, error: OSError) -> OSError:
+    if isinstance(error, PortError):
+        return error
+    return PortError(f"the capture cannot be written to {path}", errno=error.errno)
