@@ -138,17 +138,20 @@ def _bind(made: Opening, unbound: socket.socket, path: str, option: str, opened:
 
 
 def _remove_stale(path: str) -> None:
-    """Removes a socket that nobody serves any more; anything else is left where it is."""
+    """Removes a socket that nobody has any more; anything else is left where it is.
+
+    Whoever has it is not disturbed: a datagram socket is no client of a SEQPACKET one. The kernel looks for
+    who is bound to the path first, in whatever network namespace, and then at the kind (unix(7): EPROTOTYPE).
+    """
     with contextlib.suppress(FileNotFoundError):
         # Of a Path's, os.stat tells want of memory as a wrong type.
         if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-            probe.setblocking(False)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             try:
                 probe.connect(path)
             except ConnectionRefusedError:
                 os.unlink(path)  # noqa: PTH108
             except OSError:
-                # Somebody is there, or may be: binding will say so.
+                # Somebody has it, or may have: binding will say so.
                 return
