@@ -16,6 +16,13 @@ from vecwire.errors import PortError
 
 MODE = 0o600
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_REMEDIES = {
+    errno.EACCES: "let this user write there, or name another file: namei -l PATH shows the modes",
+    errno.ENOENT: "make the folder first, or name a file in one that is there",
+    errno.ENOTDIR: "what stands before the last / must be a folder",
+    errno.EISDIR: "name a file in that folder",
+    errno.EROFS: "that file system is read-only: name a file elsewhere",
+}
 
 
 def open_new(path: Path) -> int:
@@ -94,4 +101,5 @@ def _emptied(path: Path, number: int) -> int:
 def _failed(path: Path, error: OSError) -> OSError:
     if isinstance(error, PortError):
         return error
-    return PortError(f"the capture cannot be written to {path}", errno=error.errno)
+    remedy = _REMEDIES.get(error.errno or 0, "")
+    return PortError(f"the capture cannot be written to {path}", errno=error.errno, remedy=remedy)

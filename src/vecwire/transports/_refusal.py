@@ -24,6 +24,12 @@ REMEDIES: dict[str, dict[int, str]] = {
     "a UDP socket": {
         errno.EAFNOSUPPORT: "IPv6 is off on this host: leave v6 out, or switch it on",
     },
+    "a UDP port": {
+        errno.EACCES: (
+            "run as root, or choose a srcport from sysctl net.ipv4.ip_unprivileged_port_start on; "
+            "CAP_NET_BIND_SERVICE is needed below"
+        ),
+    },
     "/dev/net/tun": {
         errno.ENOENT: "load the module tun: modprobe tun; give a container the device: --device /dev/net/tun",
         errno.ENODEV: "load the module tun: modprobe tun",
@@ -83,6 +89,9 @@ WITHOUT: dict[str, str] = {
 }
 #: The remedies for what is the world's fault, not this user's or host's.
 WORLD: dict[int, str] = {
+    errno.EACCES: "let this user in: namei -l PATH shows the modes of it and of the folders on the way",
+    errno.ENOTDIR: "what stands before the last / must be a folder",
+    errno.EROFS: "that file system is read-only: choose another path",
     errno.EADDRINUSE: "something else has that address: choose another port or path, or end it",
     errno.EADDRNOTAVAIL: "src must be an address of this host, in the namespace of netns=: ip address",
     errno.EBUSY: "another process has it open: end it, or choose another name",

@@ -122,14 +122,13 @@ def _connect(made: Opening, client: socket.socket, dst: str, src: str | None, op
 def _bind(made: Opening, unbound: socket.socket, path: str, option: str, opened: Opened) -> None:
     """Binds to a path, which is unlinked at close, or to an abstract name."""
     entry = None
-    if not path.startswith("@"):
-        _remove_stale(path)
-        entry = Entry(path)
-        made.callback(entry.remove)
-        opened.entries.append(entry)
-    address = address_of(path)
     try:
-        unbound.bind(address)
+        if not path.startswith("@"):
+            _remove_stale(path)
+            entry = Entry(path)
+            made.callback(entry.remove)
+            opened.entries.append(entry)
+        unbound.bind(address_of(path))
         if entry is not None:
             entry.made = True
             entry.recognize()

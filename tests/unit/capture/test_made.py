@@ -149,3 +149,11 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, make: Callable[[Path], 
     for path in (tmp_path / "folder", tmp_path / "nothing" / "x"):
         with pytest.raises(PortError, match=f"cannot be written to {path}"):
             make(path)
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("absent/x", "make the folder"), ("", "a file in that folder")])
+def test_what_to_do_is_told(tmp_path: Path, name: str, remedy: str) -> None:
+    """A name that cannot be written to is an error that says what to do."""
+    with pytest.raises(PortError, match="cannot be written to") as caught:
+        open_named(tmp_path / name)
+    assert remedy in str(caught.value.remedy)

@@ -209,6 +209,14 @@ def test_shared_options_stand_anywhere(path: str, tmp_path: Path) -> None:
 # What goes wrong.
 
 
+def test_an_option_without_its_value_is_told(path: str) -> None:
+    """Wherever --socket stands, it is what is told to lack its path."""
+    for words in (["status", "--socket"], ["--json", "ports", "guest1", "--socket"], ["--socket"]):
+        result = ctl(path, *words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "--socket PATH" in result.stderr
+
+
 def test_no_service(tmp_path: Path) -> None:
     """The exit code is 1, with what to do."""
     result = ctl(str(tmp_path / "control.sock"), "status")

@@ -1,6 +1,5 @@
 """``vecwire ctl``: asks and changes a running service, through its control socket."""
 
-import itertools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,7 +55,10 @@ class Group(TyperGroup):
             if word == "--":
                 rest += [word, *words]
             elif word == "--socket":
-                shared += [word, *itertools.islice(words, 1)]
+                path = next(words, None)
+                if path is None and not ctx.resilient_parsing:
+                    ctx.fail("which socket? Give its path: --socket PATH")
+                shared += [word] if path is None else [word, path]
             elif word == "--json" or word.startswith("--socket="):
                 shared.append(word)
             else:
