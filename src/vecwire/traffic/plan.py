@@ -120,6 +120,8 @@ class Traffic:
             raise ValueError(f"a port is 1 to 65535, not {self.port}")
         self.pattern()
         if self.frames == "ethernet":
+            if self.addresses is not None or self.port != DISCARD:
+                raise ValueError("frames of the kind ethernet have no IP addresses and no port")
             first, destination = (int.from_bytes(_mac(each)) for each in self.macs)
             if first <= destination < first + self.flows:
                 raise ValueError(

@@ -82,6 +82,8 @@ def test_sizes_have_room_for_the_stamp() -> None:
         {"port": 0},
         {"macs": ("02:00:00:00:00:01", "nobody")},
         {"addresses": ("10.0.0.1", "fd00::1")},
+        {"frames": "ethernet", "addresses": ("10.0.0.1", "10.0.0.2")},
+        {"frames": "ethernet", "port": 7},
         {"addresses": ("10.0.0.1", "nowhere")},
         {"frames": "udp6", "addresses": ("10.0.0.1", "10.0.0.2")},
     ],
