@@ -17,6 +17,7 @@ from vecwire.capture import SNAPLEN, Form, Recorder, Rotation, form_of
 from vecwire.capture.files import Interface, Statistics
 from vecwire.capture.sockets import Tap
 from vecwire.cli._common import (
+    NOT_FOR_A_TERMINAL,
     DropOption,
     DurationOption,
     JsonOption,
@@ -197,9 +198,7 @@ def _check(write: Path | None, *, json: bool, rotation: Rotation) -> None:
     if standard_output and json:
         raise typer.BadParameter("--json and -w - both want standard output")
     if standard_output and sys.stdout.isatty():
-        raise typer.BadParameter(
-            "a capture is not for a terminal: pipe it to another program, or name a file"
-        )
+        raise typer.BadParameter(NOT_FOR_A_TERMINAL)
     if rotation.numbered and (write is None or standard_output):
         raise typer.BadParameter("several files need -w FILE")
     if rotation.keep is not None and not rotation.numbered:
