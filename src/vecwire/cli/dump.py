@@ -161,7 +161,7 @@ def command(
                         snaplen=snaplen,
                         segment=segment,
                         rotation=rotation,
-                        interface=Interface(label_all([wanted])[0], wanted.public, wanted.filter or ""),
+                        interface=Interface(label_all([port.info])[0], wanted.public, wanted.filter or ""),
                         patient=patience.with_a_pipe if _is_a_pipe(write) else patience.with_a_disk,
                         statistics=lambda begun, records: _statistics(dump, begun, records),
                     )
