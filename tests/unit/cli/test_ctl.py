@@ -62,7 +62,7 @@ def test_ports(path: str) -> None:
         ["a", "up", "cable backhaul", "-", "5", "6", "0"],
         ["b", "up", "cable backhaul", "-", "6", "5", "0"],
     ]
-    assert why == ["guest1: down for 12 s: no peer has connected yet"]
+    assert why == ["guest1: down for 12 s: no client is connected"]
     assert [port["name"] for port in objects(path, "ports")] == [port.name for port in PORTS]
 
 
