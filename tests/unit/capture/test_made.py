@@ -79,6 +79,32 @@ def test_pipes_and_devices_are_written_to(tmp_path: Path) -> None:
     write(open_named(Path("/dev/null")))
 
 
+@pytest.mark.parametrize("linked", [False, True], ids=["named", "linked"])
+def test_a_pipe_is_waited_for_with_patience(tmp_path: Path, linked: bool) -> None:
+    """While nobody reads it, it is asked again whether to wait; who reads it then gets what is written."""
+    pipe, asked, readers = tmp_path / "pipe", [False, True, True], list[int]()
+    os.mkfifo(pipe)
+    path = tmp_path / "link" if linked else pipe
+    if linked:
+        path.symlink_to(pipe)
+
+    def patient() -> bool:
+        if len(asked) == 1:
+            readers.append(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+            return True
+        return asked.pop()
+
+    number = open_named(path, patient)
+    assert os.get_blocking(number)
+    write(number)
+    with os.fdopen(readers[0], "rb") as file:
+        assert file.read() == b"new"
+    with pytest.raises(PortError, match=f"^nobody reads {path}") as raised:
+        open_named(path, asked.pop)
+    assert raised.value.remedy
+    assert not asked
+
+
 @pytest.mark.parametrize("there", [True, False], ids=["there", "not there"])
 def test_a_link_of_ones_own_is_followed(tmp_path: Path, there: bool) -> None:
     """The file that it leads to is written, and made where there is none."""

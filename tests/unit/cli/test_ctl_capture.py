@@ -231,6 +231,19 @@ def test_a_file_that_cannot_be_written(path: str, tmp_path: Path) -> None:
     assert "a.pcap" in done.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_pipe_without_a_reader_is_waited_for_until_a_signal(
+    fake: Fake, path: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    """A named pipe whose other end nobody has opened keeps no capture from ending; the error says so."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with Feeding(fake, path, "-w", str(pipe)) as capture:
+        capture.running.process.send_signal(number)
+        assert capture.running.wait(30) == 1
+        assert f"nobody reads {pipe}" in capture.running.errors
+
+
 @pytest.mark.parametrize("command", [("dump", "raw,ifname=lo"), ("ctl", "capture", "a")])
 def test_a_terminal_gets_no_capture(path: str, command: tuple[str, ...]) -> None:
     """Standard output that is a terminal is a wrong option to every command that captures."""

@@ -53,7 +53,7 @@ def capture_port(client: Client, port: str, *, write: Path | None, count: int | 
         if write is None:
             tell, flush = _tell_object if json else _tell_line, sys.stdout.flush
         else:
-            file = stack.enter_context(_opened(write))
+            file = stack.enter_context(_opened(write, wakeup))
             tell, flush = CaptureWriter(file, form_of(write), interface=Interface(port)).write, file.flush
             flush()
         begun = time.time_ns()
@@ -118,7 +118,7 @@ def capture_drops(
 
             taking = _Taking(records, tell, sys.stdout.flush)
         else:
-            file = stack.enter_context(_opened(write))
+            file = stack.enter_context(_opened(write, wakeup))
             writer = drops.DropWriter(file, gaps)
             file.flush()
             taking = _Taking(records, lambda record: writer.write(drops.read(record)), file.flush)
@@ -212,13 +212,14 @@ def _ending(form: Form, begun: int, taken: int, missed: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(write: Path) -> Iterator[BinaryIO]:
+def _opened(write: Path, wakeup: Wakeup) -> Iterator[BinaryIO]:
+    """The file; a pipe that nobody reads is waited for until a signal comes."""
     if str(write) == "-":
         if sys.stdout.isatty():
             raise typer.BadParameter(NOT_FOR_A_TERMINAL)
         yield sys.stdout.buffer
         return
-    with os.fdopen(open_named(write), "wb") as file:
+    with os.fdopen(open_named(write, lambda: not wakeup.wait(seconds=0)[0]), "wb") as file:
         yield file
 
 
