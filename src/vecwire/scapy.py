@@ -26,7 +26,7 @@ from typing import Any
 from vecwire.errors import ClosedError, UnsupportedError
 from vecwire.path.batch import LONGEST_FRAME, Batch
 from vecwire.port import Port
-from vecwire.spec import Spec, parse
+from vecwire.spec import Spec, parse, public
 from vecwire.transports import open_port
 from vecwire.transports._delayed import drain
 from vecwire.wire.vnet import complete
@@ -81,7 +81,8 @@ class Socket(SuperSocket):
         if given is None:
             raise TypeError("a spec is needed")
         self.port = _opened(given, filter)
-        self.iface = self.port.info.spec
+        # Files that scapy writes have it: no cookies.
+        self.iface = public(self.port.info.spec)
         self.promisc = True
         self._batch: Batch = self.port.batch()
         self._out: Batch = self.port.batch(1)
@@ -198,7 +199,7 @@ class Interface(NetworkInterface):
 
     def __init__(self, spec: str | Spec) -> None:
         self.spec = parse(spec) if isinstance(spec, str) else spec
-        text = str(self.spec)
+        text = self.spec.public
         super().__init__(
             _Provider(),
             {

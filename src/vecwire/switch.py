@@ -118,7 +118,7 @@ class Cable:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"<Cable {self.ports[0].spec} - {self.ports[1].spec}>"
+        return f"<Cable {self.ports[0].spec.public} - {self.ports[1].spec.public}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from vecwire.capture import describe
 
 CLOCK = re.compile(r"\d\d:\d\d:\d\d\.(\d{9})")
 LATEST = 2**63 - 1
+#: Characters of a line: what has a length on the wire has a bound in it.
+LONGEST = 400
 ARP = struct.Struct("!HHBBH6s4s6s4s")
 
 
@@ -63,15 +65,17 @@ def target(octets: bytes) -> None:
 
     text = describe.line(view, moment, length)
     assert text.isprintable()
+    assert len(text) < LONGEST
     clock = CLOCK.match(text)
     assert clock is not None
     assert int(clock[1]) == moment % 10**9
     told = describe.as_object(view, moment, length)
     assert json.loads(json.dumps(told)) == told
     vlans, kind, _ = tags(frame)
-    assert (told["vlans"], told["ethertype"]) == (vlans, kind)
+    first, more_tags = vlans[: describe.TOLD_TAGS], len(vlans[describe.TOLD_TAGS :])
+    assert (told["vlans"], told.get("more_vlans", 0), told["ethertype"]) == (first, more_tags, kind)
     assert (told["src"], told["dst"]) == (frame[6:12].hex(":"), frame[:6].hex(":"))
-    named = "".join(f"vlan {vlan}  " for vlan in vlans)
+    named = "".join(f"vlan {vlan}  " for vlan in first) + (f"and {more_tags} more  " if more_tags else "")
     assert text[clock.end() :] == (
         f"  {told['src']} > {told['dst']}  {named}{told['summary']}  {len(frame) + more} octets"
     )
@@ -96,6 +100,7 @@ def seeds() -> list[bytes]:
         ),
         plain + b"\x86\xdd" + six[:6] + b"\x2c" + six[7:] + bytes(16),
         plain + b"\x81\x00\x00\x0a\x88\xa8\x00\x14\x88\xcc",
+        plain + b"\x81\x00\x00\x0a" * 40 + b"\x88\xcc",
         b"",
     ]
     return [bytes(9) + frame for frame in frames] + [b"\xff" * 11 + frames[0]]

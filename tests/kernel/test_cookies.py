@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
+import vecwire
 from peers.background import Background
 from peers.command import vecwire_command
+from peers.frames import frame
 from peers.net import Namespace
 from vecwire.client import Client
+from vecwire.engine import Engine
 from vecwire.errors import ConfigError, SpecError
+from vecwire.mirror import Mirror
+from vecwire.wrappers import Traced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,19 +66,36 @@ def test_commands_hide_cookies(tmp_path: Path) -> None:
         "sink": ["sink", "--json", tunnel(6)],
         "blast": ["blast", "--json", "--rate", "10", tunnel(7)],
         "wrong": ["cable", tunnel(8), tunnel(9) + ",mtv=1"],
+        "long": ["cable", tunnel(8), tunnel(9, spelling="rx_cookie={}00000000,tx_cookie={}")],
     }
     with contextlib.ExitStack() as stack:
         running = {
             name: stack.enter_context(Background(vecwire_command(words[0], "-vv", *words[1:]), name=name))
             for name, words in commands.items()
         }
-        assert running.pop("wrong").wait(30) == 2
+        for name in ("wrong", "long"):
+            refused = running.pop(name)
+            assert refused.wait(30) == 2
+            assert not [each for each in SPELT if each in refused.errors], refused.describe()
         for each in running.values():
             each.wait_for(lambda out, err: "ready" in out + err or None, timeout=30, what="it is ready")
         running["cable"].wait_for_event("stats")
     for name, each in running.items():
         hides(each.output + each.errors, name)
     hides((tmp_path / "dump.pcapng").read_bytes(), "the capture")
+
+
+@pytest.mark.usefixtures("here")
+def test_what_python_shows_hides_cookies(caplog: pytest.LogCaptureFixture) -> None:
+    """Traces of a port without a name, and what cables, mirrors and ports are shown as."""
+    caplog.set_level(logging.DEBUG)
+    with vecwire.open(tunnel(1)) as left, vecwire.open(tunnel(2)) as right:
+        for shown in (left, Traced(left), vecwire.Cable(left, right), Mirror(left, engine=Engine())):
+            hides(repr(shown), "its repr")
+        batch = left.batch(1)
+        batch.append(frame(1))
+        assert Traced(left).send(batch) == 1
+    hides(caplog.text, "the log")
 
 
 @pytest.mark.parametrize("options", [["--json"], ["-vv"]], ids=["json", "text"])

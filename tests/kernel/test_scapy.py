@@ -18,6 +18,7 @@ from peers.frames import LEFT, RIGHT, frame, super_frame
 from peers.ports import LOOPBACK, TRANSPORTS, joined
 from vecwire import UnsupportedError
 from vecwire.scapy import Interface, Socket
+from vecwire.spec import parse, public
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,9 @@ def test_a_spec_is_an_interface(kind: str) -> None:
         ends.left.close()
         ends.right.close()
         with Socket(right) as far:
+            # What scapy's own files call it.
+            assert Interface(right).name == parse(right).public
+            assert far.iface == public(far.port.info.spec)
             machine = far.am(Echo, verbose=0)
             answering = machine.bg()
             try:

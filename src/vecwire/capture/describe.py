@@ -13,6 +13,9 @@ from typing import Any
 
 Octets = bytes | memoryview
 
+#: Tags of a frame that are told one by one; of those behind them it is told how many there are. Two are usual
+#: (IEEE 802.1Q, clause 5.11: provider bridges), and 64 KB have room for 16,380.
+TOLD_TAGS = 8
 _VLAN_TYPES = (0x8100, 0x88A8)
 _ETHERTYPES = {
     0x0800: "IPv4",
@@ -76,8 +79,8 @@ def words(frame: Octets, length: int | None = None) -> str:
     >>> words(bytes.fromhex("ffffffffffff0200000000aa0806") + bytes(46))
     '02:00:00:00:00:aa > ff:ff:ff:ff:ff:ff  ARP  60 octets'
     """
-    vlans, kind, at = layers(frame)
-    tags = "".join(f"vlan {vlan}  " for vlan in vlans)
+    vlans, more, kind, at = layers(frame)
+    tags = "".join(f"vlan {vlan}  " for vlan in vlans) + (f"and {more} more  " if more else "")
     octets = len(frame) if length is None else length
     return f"{mac(frame[6:12])} > {mac(frame[:6])}  {tags}{carried(frame, kind, at)}  {octets} octets"
 
@@ -89,13 +92,14 @@ def clock(nanoseconds: int) -> str:
 
 
 def as_object(frame: Octets, nanoseconds: int, length: int | None = None) -> dict[str, Any]:
-    """The same for programs."""
-    vlans, kind, at = layers(frame)
+    """The same for programs; ``more_vlans``, how many are not told, is there where there are any."""
+    vlans, more, kind, at = layers(frame)
     return {
         "time_ns": nanoseconds,
         "src": mac(frame[6:12]),
         "dst": mac(frame[:6]),
         "vlans": vlans,
+        **({"more_vlans": more} if more else {}),
         "ethertype": kind,
         "summary": carried(frame, kind, at),
         "octets": len(frame) if length is None else length,
@@ -112,14 +116,19 @@ def mac(octets: Octets) -> str:
     return octets.hex(":")
 
 
-def layers(frame: Octets) -> tuple[list[int], int, int]:
-    """The VLANs of a frame's tags, from the outermost, its type, and where what it carries begins."""
-    vlans: list[int] = []
+def layers(frame: Octets) -> tuple[list[int], int, int, int]:
+    """What a frame has in front of what it carries.
+
+    Returns:
+        The VLANs of its outermost tags, no more than ``TOLD_TAGS``; how many tags there are behind them; its
+        type; and where what it carries begins.
+    """
     at = 12
     while (kind := int.from_bytes(frame[at : at + 2], "big")) in _VLAN_TYPES and len(frame) >= at + 6:
-        vlans.append(int.from_bytes(frame[at + 2 : at + 4], "big") & 0x0FFF)
         at += 4
-    return vlans, kind, at + 2
+    told = range(12, min(at, 12 + 4 * TOLD_TAGS), 4)
+    vlans = [int.from_bytes(frame[tag + 2 : tag + 4], "big") & 0x0FFF for tag in told]
+    return vlans, (at - 12) // 4 - len(vlans), kind, at + 2
 
 
 def carried(frame: Octets, kind: int, at: int) -> str:

@@ -2,7 +2,8 @@
 
 Theory of operation: each client has a task that reads a line, has it answered, and sends all of the answer
 before it reads the next. So what a client costs is one line and one answer, however much it sends and however
-little it reads; one that leaves an answer standing for too long is hung up on. Descriptors go along with the
+little it reads; one that leaves an answer standing for too long, or a line without its end, is hung up on.
+One that asks nothing may stay. Descriptors go along with the
 first octet of the answer (unix(7), SCM_RIGHTS), for which the sockets are used bare: asyncio's streams cannot
 carry them.
 
@@ -29,7 +30,7 @@ logger = logging.getLogger("vecwire.control")
 
 #: Clients at a time.
 CLIENTS = 32
-#: Seconds that an answer may stand unread.
+#: Seconds that an answer may stand unread, and that a line may take from its first octet to its end.
 PATIENCE = 30.0
 _CHUNK = 1 << 16
 #: Seconds without an accept after one failed, for want of descriptors.
@@ -45,7 +46,7 @@ class Control:
         service: whom to ask.
         path: where to listen. A directory that is not there is made, but not the one above it.
         clients: the most clients at a time; one more is told so and hung up on.
-        patience: seconds that an answer may stand unread before its client is hung up on.
+        patience: seconds that an answer may stand unread, and a line may take, until a client is hung up on.
         owner: the user id whose the path is to be, where the service becomes another user after it listens.
     """
 
@@ -192,13 +193,32 @@ class _Client:
                 logger.debug("a client was hung up on, since the service ends")
 
     async def _converse(self) -> None:
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time
         lines = Lines(LONGEST_LINE)
-        while data := await loop.sock_recv(self._peer, _CHUNK):
+        deadline = None
+        while data := await self._receive(deadline):
             for line in lines.feed(data):
                 await self._answer(line)
+            if not lines.unfinished:
+                deadline = None
+            elif deadline is None or b"\n" in data:  # this line's first octets
+                deadline = now() + self._patience
         if line := lines.end():
             await self._answer(line)
+
+    async def _receive(self, deadline: float | None) -> bytes:
+        """Returns what the client says next; empty at its end.
+
+        Raises:
+            RpcError: if it has said nothing by the deadline, in the time of the loop.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.get_running_loop().sock_recv(self._peer, _CHUNK)
+        except TimeoutError:
+            logger.warning("a client left a line without its end for %g s: hung up", self._patience)
+            message = f"a line had no end after {self._patience:g} seconds"
+            raise RpcError(Code.INVALID_REQUEST, message) from None
 
     async def _answer(self, line: bytes) -> None:
         self.busy = True

@@ -2,8 +2,9 @@
 
 On the loopback unless told otherwise: nobody is asked who they are. Each connection has a thread and one
 request, which must be there whole within some seconds, however its octets are spread, and is given up where
-the answer is not taken within as many; there is a bound on how many there are. So a slow or malicious client
-costs little.
+the answer is not taken within as many; there is a bound on how many there are. Where there are as many as may
+be and one more comes, one of those that keep their thread waiting gives way: of the address that has most of
+them, the oldest. So a slow or malicious client costs little, and the others nothing.
 """
 
 import contextlib
@@ -14,6 +15,8 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
@@ -36,9 +39,24 @@ logger = logging.getLogger("vecwire.service")
 MOST_CONNECTIONS = 16
 #: How long a client may take for its request, and then to take the answer, in seconds.
 PATIENCE = 5.0
+#: How long one that gives way may take to do so, in seconds.
+ROOM = 1.0
 #: How long no connection is taken after one could not be, in seconds.
 PAUSE = 0.1
 NAME = "vecwire-metrics"
+
+
+@dataclass(slots=True)
+class _Connection:
+    """A connection that is served.
+
+    Attributes:
+        peer: the address of its client.
+        waits: whether it waits for its client, to ask or to take the answer.
+    """
+
+    peer: str
+    waits: bool = True
 
 
 class _Server(ThreadingMixIn, TCPServer):
@@ -47,14 +65,15 @@ class _Server(ThreadingMixIn, TCPServer):
     allow_reuse_address = True
     block_on_close = True
     daemon_threads = False
-    request_queue_size = MOST_CONNECTIONS
+    request_queue_size = 8 * MOST_CONNECTIONS  # while there is no room, clients come again after a second
 
     def __init__(self, service: Controlled, address: Address) -> None:
         self.service = service
         self.registry = registry_of(service)
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        self._connections: set[Any] = set()
-        self._lock = threading.Lock()
+        #: By their sockets, the oldest first.
+        self._connections: dict[Any, _Connection] = {}
+        self._changed = threading.Condition()
         self._ending = threading.Event()
         super().__init__((address.host, address.port), _Handler)
 
@@ -86,22 +105,42 @@ class _Server(ThreadingMixIn, TCPServer):
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Starts the connection's thread, unless there are enough of them."""
-        with self._lock:
+        """Starts the connection's thread, unless there are enough of them and none gives way."""
+        with self._changed:
             full = len(self._connections) >= MOST_CONNECTIONS
+            if full:
+                logger.warning("metrics: more than %d connections at once: one was closed", MOST_CONNECTIONS)
+                full = not self._make_room()
             if not full:
-                self._connections.add(request)
+                self._connections[request] = _Connection(client_address[0])
         if full:
-            logger.warning("metrics: more than %d connections at once: one was closed", MOST_CONNECTIONS)
             self.shutdown_request(request)
         else:
             super().process_request(request, client_address)
 
+    def _make_room(self) -> bool:
+        """Ends a connection that waits for its client; whether there is one, and its place is free."""
+        waiting = [(request, each.peer) for request, each in self._connections.items() if each.waits]
+        if not waiting:
+            return False
+        having = Counter(peer for _, peer in waiting)
+        request, _ = max(waiting, key=lambda each: having[each[1]])  # the first of those is the oldest
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
+        return self._changed.wait_for(lambda: request not in self._connections, ROOM)
+
+    def note(self, request: Any, *, waits: bool) -> None:
+        """Notes whether a connection waits for its client from now on."""
+        with self._changed:
+            if request in self._connections:
+                self._connections[request].waits = waits
+
     def shutdown_request(self, request: Any) -> None:
         """Ends a connection."""
-        with self._lock:
-            self._connections.discard(request)
         super().shutdown_request(request)
+        with self._changed:
+            self._connections.pop(request, None)
+            self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  (the base's signature)
         """Notes that a connection broke."""
@@ -114,7 +153,7 @@ class _Server(ThreadingMixIn, TCPServer):
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.shutdown()
-        with self._lock:
+        with self._changed:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -163,6 +202,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.close()
         self.rfile = io.BufferedReader(_Timely(self.connection, self.timeout))
 
+    def parse_request(self) -> bool:
+        """Reads the rest of the request; whether it is one."""
+        right = super().parse_request()
+        self.server.note(self.request, waits=False)
+        return right
+
     def do_GET(self) -> None:
         """Answers with the page, or says that there is none."""
         page = self.pages.get(self.path.partition("?")[0])
@@ -187,6 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "application/json", json.dumps(about).encode() + b"\n"
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.server.note(self.request, waits=True)
         # For each of the two calls that send, however little the other side takes at a time (socket.sendall).
         self.connection.settimeout(self.timeout)
         self.send_response(status)

@@ -123,6 +123,11 @@ class Lines:
                 yield line
         self._add(rest)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a line has begun that has no end yet."""
+        return bool(self._rest)
+
     def end(self) -> bytes:
         """Returns what came after the last end of a line, once no more comes."""
         return bytes(self._rest).strip()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from vecwire.capture import Recorder
 from vecwire.path.batch import Batch
 from vecwire.port import Port
+from vecwire.spec import public
 from vecwire.trace import USUAL_RATE, Teller, logger
 from vecwire.wrappers.base import Wrapper
 
@@ -42,13 +43,13 @@ class Traced(Wrapper):
 
     Args:
         port: the port.
-        name: what it is called in the log; by default its spec.
+        name: what it is called in the log; by default its spec, without cookies.
         rate: lines a second, after which frames are only counted.
     """
 
     def __init__(self, port: Port, *, name: str | None = None, rate: int = USUAL_RATE) -> None:
         super().__init__(port)
-        self._teller = Teller(name or port.info.spec, rate)
+        self._teller = Teller(name or public(port.info.spec), rate)
         self._lock = threading.Lock()
 
     def _received(self, batch: Batch) -> None:

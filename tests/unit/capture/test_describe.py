@@ -9,7 +9,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
-from vecwire.capture.describe import as_object, layers, line
+from vecwire.capture.describe import as_object, layers, line, words
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
@@ -72,13 +72,24 @@ def test_an_object_has_the_vlans() -> None:
 @pytest.mark.parametrize(
     ("frame", "found"),
     [
-        ("", ([], 0)),
-        ("81", ([], 0x81)),
-        ("8100", ([], 0x8100)),
-        ("88a80001810000020806", ([1, 2], 0x0806)),
-        ("0026", ([], 0x26)),
+        ("", ([], 0, 0)),
+        ("81", ([], 0, 0x81)),
+        ("8100", ([], 0, 0x8100)),
+        ("88a80001810000020806", ([1, 2], 0, 0x0806)),
+        ("0026", ([], 0, 0x26)),
+        ("81000003" * 8 + "0806", ([3] * 8, 0, 0x0806)),
+        ("81000003" * 8 + "88a800040806", ([3] * 8, 1, 0x0806)),
     ],
 )
-def test_tags_are_read_as_far_as_they_go(frame: str, found: tuple[list[int], int]) -> None:
-    """Tags come from the outermost; a frame may end anywhere."""
-    assert layers(bytes(12) + bytes.fromhex(frame))[:2] == found
+def test_tags_are_read_as_far_as_they_go(frame: str, found: tuple[list[int], int, int]) -> None:
+    """Tags come from the outermost, the first of them one by one; a frame may end anywhere."""
+    assert layers(bytes(12) + bytes.fromhex(frame))[:3] == found
+
+
+def test_a_stack_of_tags_is_a_short_line() -> None:
+    """Of a frame of nothing but tags the first are told, and how many more there are; as an object, too."""
+    octets = bytes(12) + b"\x81\x00\x0f\xff" * 16_380 + b"\x08\x06"
+    told = f"{'vlan 4095  ' * 8}and 16372 more  ARP  {len(octets)} octets"
+    assert words(octets) == f"00:00:00:00:00:00 > 00:00:00:00:00:00  {told}"
+    about = as_object(octets, 0)
+    assert (about["vlans"], about["more_vlans"], about["ethertype"]) == ([4095] * 8, 16_372, 0x0806)

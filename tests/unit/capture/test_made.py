@@ -139,10 +139,10 @@ def test_a_link_that_is_exchanged_meanwhile_is_refused(
     target.write_bytes(b"precious")
     opened = os.open
 
-    def exchanged(name: Path, flags: int) -> int:
+    def exchanged(name: Path, flags: int, mode: int) -> int:
         path.unlink()
         path.symlink_to(target)
-        number = opened(name, flags)
+        number = opened(name, flags, mode)
         path.unlink()
         path.symlink_to("mine")
         return number

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import select
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -283,6 +285,26 @@ def test_a_line_has_a_limit(server: Server, peer: Peer) -> None:
     assert peer.read()["error"]["code"] == Code.INVALID_REQUEST
     with Peer(server.control.path) as other:
         assert other.ask("status")["id"] == 1
+
+
+@pytest.mark.parametrize("more", [b"", b" "], ids=["silent", "dripping"])
+def test_a_line_has_to_end_in_time(fake: Fake, path: Path, more: bytes) -> None:
+    """Who leaves half a line is told so and hung up on, and so is who goes on without ever ending it."""
+    with serving(fake, path, patience=0.2, clients=2), Peer(path) as quiet, Peer(path) as slow:
+        assert quiet.ask("status")["id"] == 1
+        slow.send(b'{"jsonrpc": "2.0", "id": 1, "method": "status"}\n{"half')
+        assert slow.read()["id"] == 1
+
+        def hung_up() -> bool:
+            with contextlib.suppress(OSError):
+                slow.send(more)
+            return bool(select.select([slow.socket], [], [], 0.01)[0])
+
+        wait_until(hung_up, timeout=30, what="it is hung up on")
+        assert slow.read()["error"]["code"] == Code.INVALID_REQUEST
+        with contextlib.suppress(ConnectionResetError):  # what it went on to say was not read
+            assert slow.read() is None
+        assert quiet.ask("status")["id"] == 1
 
 
 def test_a_last_line_needs_no_end(peer: Peer) -> None:

@@ -59,8 +59,10 @@ def get(where: Exporter, path: str, **headers: str) -> tuple[int, str, str]:
 def say(where: Exporter, octets: bytes) -> bytes:
     """What is answered to some octets, up to the end of the connection."""
     with socket.create_connection((where.address.host, where.address.port), timeout=10) as client:
-        client.sendall(octets)
-        client.shutdown(socket.SHUT_WR)
+        # It may have been hung up on by then: who says too much is not heard to the end.
+        with contextlib.suppress(OSError):
+            client.sendall(octets)
+            client.shutdown(socket.SHUT_WR)
         found = b""
         with contextlib.suppress(ConnectionResetError):
             while more := client.recv(65536):
@@ -138,16 +140,86 @@ def test_scrapers_are_answered_side_by_side(running: Exporter) -> None:
 
 
 def test_silent_clients_are_bounded(running: Exporter, caplog: pytest.LogCaptureFixture) -> None:
-    """More than there may be are closed at once; when the others go there is room again."""
+    """Where more come than there may be the oldest are closed at once, and nobody has more threads."""
+    threads = threading.active_count()
     with contextlib.ExitStack() as stack:
-        place = (running.address.host, running.address.port)
-        for _ in range(MOST_CONNECTIONS):
-            stack.enter_context(socket.create_connection(place))
-        extra = stack.enter_context(socket.create_connection(place, timeout=10))
-        with contextlib.suppress(ConnectionResetError):
-            assert extra.recv(1) == b""
+        clients = [stack.enter_context(connected(running)) for _ in range(2 * MOST_CONNECTIONS)]
+        for client in clients[:MOST_CONNECTIONS]:
+            assert gone(client)
+        assert not select.select(clients[MOST_CONNECTIONS:], [], [], 0)[0]
+        assert threading.active_count() <= threads + MOST_CONNECTIONS
     assert "connections" in caplog.text
-    wait_until(lambda: _answers(running), timeout=10, what="there is room again")
+
+
+def connected(where: Exporter, source: str = "127.0.0.1") -> socket.socket:
+    """A client's connection."""
+    place = (where.address.host, where.address.port)
+    return socket.create_connection(place, timeout=10, source_address=(source, 0))
+
+
+def gone(client: socket.socket) -> bool:
+    """Whether a client is hung up on, before anything is said to it."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_silent_clients_keep_nobody_out(running: Exporter) -> None:
+    """However many are silent, and come again when they are hung up on, whoever asks is answered at once."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(3 * MOST_CONNECTIONS):
+            stack.enter_context(connected(running))
+            assert get(running, "/healthz")[0] == 200
+
+
+def test_clients_that_take_no_answer_keep_nobody_out(
+    running: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is with those that ask for more than their sockets hold, and do not read it."""
+    begun = threading.Semaphore(0)
+
+    def long(_: object) -> tuple[str, bytes]:
+        begun.release()
+        return "text/plain", bytes(1 << 24)
+
+    monkeypatch.setattr(exporter._Handler, "_metrics", long)
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST_CONNECTIONS):
+            stack.enter_context(connected(running)).sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert begun.acquire(timeout=10)
+        wait_until(lambda: _answers(running), timeout=1, what="there is room")
+
+
+def test_who_has_most_connections_gives_way(running: Exporter) -> None:
+    """A client that has come before a crowd of another address is served however long it hesitates."""
+    with contextlib.ExitStack() as stack:
+        slow = stack.enter_context(connected(running, "127.0.0.2"))
+        for _ in range(2 * MOST_CONNECTIONS):
+            stack.enter_context(connected(running))
+        slow.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert slow.recv(15).endswith(b" 200 OK")
+
+
+def test_an_answer_under_way_is_not_given_up(service: Told, running: Exporter) -> None:
+    """Where all connections are being answered it is the new one that is closed."""
+    begun, goes_on = threading.Semaphore(0), threading.Event()
+    status = service.status
+
+    def slowly() -> ServiceState:
+        begun.release()
+        goes_on.wait(10)
+        return status()
+
+    service.status = slowly  # type: ignore[method-assign]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connected(running)) for _ in range(MOST_CONNECTIONS)]
+        for client in clients:
+            client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert begun.acquire(timeout=10)
+        assert gone(stack.enter_context(connected(running)))
+        goes_on.set()
+        assert all(client.recv(15).endswith(b" 200 OK") for client in clients)
 
 
 def _answers(where: Exporter) -> bool:
