@@ -112,7 +112,7 @@ class Engine:
                 try:
                     start(thread)
                     self._thread = thread
-                    with refusals(f"keep a worker on processor {self._cpu}"):
+                    with refusals("start a worker"):
                         begun.result()
                 except BaseException:
                     if self._thread is not None:
@@ -144,7 +144,8 @@ class Engine:
     def _run(self, begun: "Future[None]") -> None:
         try:
             if self._cpu is not None:
-                os.sched_setaffinity(0, {self._cpu})
+                with refusals(f"keep a worker on processor {self._cpu}"):
+                    os.sched_setaffinity(0, {self._cpu})
             if self._confine is not None:
                 confine(self._confine)
         except BaseException as error:  # noqa: BLE001 # it is raised where the start is awaited

@@ -204,7 +204,9 @@ class ConfigError(VecwireError, ValueError):
     def explain(self) -> str:
         """Returns how many faults there are, then each with its place, what is allowed and the remedy."""
         count = f"{len(self.faults)} errors" if len(self.faults) > 1 else "1 error"
-        return "\n".join([f"{self.faults[0].file} has {count}", *(each.explain() for each in self.faults)])
+        where = list(dict.fromkeys(each.file for each in self.faults))
+        head = f"{' and '.join(where)} {'has' if len(where) == 1 else 'have'} {count}"
+        return "\n".join([head, *(each.explain() for each in self.faults)])
 
 
 def _printable(text: str) -> str:

@@ -7,14 +7,19 @@ look at.
 from __future__ import annotations
 
 import array
+import errno
 import os
 import select
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 
 from peers.frames import frame
 from peers.net import open_descriptors
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SO_TIMESTAMPNS = 35
 
@@ -69,3 +74,20 @@ def test_descriptors_come_only_where_there_is_room_for_them() -> None:
                 assert len(taken) == 4
                 for number in taken:
                     os.close(number)
+
+
+def test_a_datagram_socket_at_a_path_of_records_is_no_client(tmp_path: Path) -> None:
+    """EPROTOTYPE tells that somebody is bound there, who hears nothing of it; ECONNREFUSED that nobody is."""
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as bound:
+        bound.bind(path)
+        for listens in (False, True):
+            if listens:
+                bound.listen(1)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+                assert probe.connect_ex(path) == errno.EPROTOTYPE
+        bound.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            bound.accept()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe, pytest.raises(ConnectionRefusedError):
+        probe.connect(path)

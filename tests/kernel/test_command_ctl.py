@@ -201,7 +201,7 @@ def test_drops_are_captured_with_their_reason(site: Site, tmp_path: Path) -> Non
     """What a port of any worker drops is in the file; wrong names are refused with the right one."""
     reserved = bytes.fromhex("0180c2000003 0200000000aa 88b5") + bytes(46)
     code, text = site.fails("capture", "--reason", "tx_ful")
-    assert (code, "did you mean tx_full?" in text) == (1, True)
+    assert (code, "did you mean tx_full?" in text) == (2, True)
     code, text = site.fails("capture", "lft", "--drops")
     assert (code, "did you mean left?" in text) == (1, True)
     file = tmp_path / "drops.pcapng"

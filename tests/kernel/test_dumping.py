@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import vecwire
+from peers.background import Background
 from peers.command import vecwire_command
 from peers.frames import fill, frame
 from peers.lan import send_all
@@ -24,7 +25,9 @@ from vecwire.capture import CaptureReader, Recorder, sockets
 from vecwire.capture.sockets import Tap
 from vecwire.cli import _dumping
 from vecwire.cli._dumping import Dump, Files, Lines, Patience, Show
+from vecwire.cli._signals import ENDING
 from vecwire.cli._wakeup import Wakeup
+from vecwire.errors import PortError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,6 +163,31 @@ def test_a_pipe_that_nobody_reads_keeps_no_capture_from_ending(
     assert "1,000 frames captured, " in told
     assert re.search(r"^[0-9,]+ of those captured could not be written$", told, re.MULTILINE)
     assert re.search(r"standard output takes nothing more: [0-9,]+ frames are not written", told)
+
+
+@pytest.mark.usefixtures("ends")
+def test_a_pipe_without_a_reader_keeps_no_capture_from_ending(tmp_path: Path) -> None:
+    """Two signals end it at once, though nobody has opened the other end; the error says so."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    argv = vecwire_command("dump", "-v", "raw,ifname=right0", "-w", str(pipe))
+    with Background(argv, name="dump") as running:
+        wait_until(lambda: "waits for somebody" in running.errors, timeout=30, what="it waits")
+        for _ in range(2):
+            running.process.send_signal(signal.SIGINT)
+        assert running.wait(30) == 1
+        assert f"nobody reads {pipe}: nothing is captured" in running.errors
+
+
+def test_the_end_of_the_time_ends_the_wait_for_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe that nobody reads is waited for until the time is over, and then no longer than any other."""
+    monkeypatch.setattr(_dumping, "LAST_SECONDS", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with Wakeup(ENDING) as wakeup, pytest.raises(PortError, match="nobody reads"):
+        Recorder(pipe, patient=Patience(wakeup, 0.1).with_a_pipe)
 
 
 def test_an_interface_that_comes_back_is_captured_in_lines_as_before() -> None:

@@ -159,7 +159,7 @@ def test_udp_pieces_are_filtered_frame_by_frame() -> None:
     """What arrives in one piece (UDP_GRO) is still received so, and each frame of it is judged by itself."""
     expression = "ether[17] & 1 == 0"
     with joined("l2tpv3-udp", f',filter="{expression}"') as ends:
-        assert "udp gro" in ends.right.info.offloads
+        assert "udp coalescing" in ends.right.info.offloads
         frames = [frame(number, 100) for number in range(40)]
         send(ends.left, frames)
         batch = ends.right.batch()

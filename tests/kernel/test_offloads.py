@@ -428,7 +428,7 @@ def test_options_turn_off_what_they_must(
     program.write_bytes(struct.pack("=HBBI", 6, 0, 0, 0xFFFFFFFF))
     near, port = link.near_socket(), link.far_port(options.format(program))
     offloads = set(port.info.offloads)
-    assert ("udp segmentation" in offloads, "udp gro" in offloads) == (segmentation, gro)
+    assert ("udp segmentation" in offloads, "udp coalescing" in offloads) == (segmentation, gro)
     frames = numbered([100] * 20)
     send_all(port, frames)
     assert [each[8:] for each in datagrams(near, 20)] == frames

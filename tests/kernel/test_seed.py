@@ -25,6 +25,7 @@ from peers.net import Namespace, open_descriptors, veth, wait_until
 from peers.ports import LEFT4, RIGHT4, TRANSPORTS, joined
 from vecwire import PortError, bpf
 from vecwire.transports import _packet, _tun
+from vecwire.transports._offload import Offload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -520,7 +521,11 @@ def test_row_16_offloads_are_lowered_and_reported(
     monkeypatch.setattr(
         _tun,
         "OFFLOADS",
-        ((0x4000_0000, "udp super-frames"), (0x2000_0000, "tcp super-frames"), (1, "checksum")),
+        (
+            (0x4000_0000, Offload.UDP_SUPER_FRAMES),
+            (0x2000_0000, Offload.TCP_SUPER_FRAMES),
+            (1, Offload.CHECKSUM),
+        ),
     )
     with vecwire.open("tap,ifname=tap0") as port:
         namespace.up("tap0")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import resource
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -17,6 +18,7 @@ from peers.frames import frame
 from peers.lan import BROADCAST, PATIENCE, Stream, address, lan, links, send_all
 from peers.net import Namespace, open_descriptors, wait_until
 from vecwire import Engine, Membership, PortError, Switch
+from vecwire.confine import Seccomp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,11 +186,25 @@ def test_starting_and_stopping_fast_never_hangs() -> None:
     assert not engine.running
 
 
+def test_what_keeps_a_worker_from_starting_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel refuses what is done at its start, no processor is blamed that nobody has named."""
+
+    def full(_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("vecwire.engine.confine", full)
+    engine = Engine(confine=Seccomp.ON)
+    with pytest.raises(PortError, match=f"^cannot start a worker: {os.strerror(errno.EMFILE)}") as told:
+        engine.start()
+    assert "ulimit -n" in str(told.value.remedy)
+    assert not engine.running
+
+
 def test_a_processor_that_is_not_there_is_told() -> None:
     """An engine bound to one that this host lacks does not start, and says so."""
     missing = max(os.sched_getaffinity(0)) + 1
     engine = Engine(cpu=missing if missing < 1024 else 1023)
-    with pytest.raises(OSError, match="Invalid argument"):
+    with pytest.raises(OSError, match=r"^cannot keep a worker on processor \d+: Invalid argument"):
         engine.start()
     assert not engine.running
     engine.stop()

@@ -14,7 +14,7 @@ from scapy.layers.l2 import ARP, Ether
 
 from peers.collect import inject
 from peers.frames import LEFT, RIGHT
-from peers.net import Namespace, namespaces, veth
+from peers.net import Namespace, namespaces
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 MOST_LINES = 40
@@ -34,6 +34,26 @@ def saved(name: str, folder: Path) -> list[str]:
     path = folder / name
     path.write_text(program(name), encoding="utf-8")
     return [sys.executable, str(path)]
+
+
+def shell_lines() -> list[str]:
+    """The lines of the page's shell blocks."""
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def set_up(namespace: Namespace) -> None:
+    """Makes the links that the page makes, and no other."""
+    namespace.ip(*(line.removeprefix("ip ") for line in shell_lines() if line.startswith("ip ")))
+    for link in ("left0", "right0", "left1", "right1"):
+        namespace.wait_carrier(link)
+
+
+def arguments(name: str) -> list[str]:
+    """What the page writes behind the name of a program."""
+    (line,) = (line for line in shell_lines() if line.startswith(f"python {name} "))
+    return line.split()[2:]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,8 +78,9 @@ def test_the_ids_tells_of_scans_and_stolen_addresses(tmp_path: Path) -> None:
         for port in range(1, 50)
     ]
     with Namespace("ids", ipv6=False) as namespace:
-        veth((namespace, "left0"), (namespace, "right0"))
-        with namespace.popen([*saved("ids.py", tmp_path), "raw,ifname=right0"], name="ids") as watching:
+        set_up(namespace)
+        command = [*saved("ids.py", tmp_path), *arguments("ids.py")]
+        with namespace.popen(command, name="ids") as watching:
             watching.wait_for_text("watching")
             inject(namespace, "left0", [bytes(each) for each in (*claims, *usual, *answers, *scan)])
             watching.wait_for_text("scans ports")
@@ -73,8 +94,8 @@ def test_the_ids_tells_of_scans_and_stolen_addresses(tmp_path: Path) -> None:
 def test_the_latency_test_tells_how_long_and_how_many(tmp_path: Path) -> None:
     """It loses no frame on a quiet link, and its percentiles grow."""
     with Namespace("latency", ipv6=False) as namespace:
-        veth((namespace, "left0"), (namespace, "right0"))
-        done = namespace.run([*saved("latency.py", tmp_path), "raw,ifname=left0", "raw,ifname=right0"])
+        set_up(namespace)
+        done = namespace.run([*saved("latency.py", tmp_path), *arguments("latency.py")])
         lines = done.stdout.splitlines()
         assert lines[0] == "6400 sent, 0 lost"
         values = [float(value) for value in re.findall(r"within ([\d.]+) microseconds", done.stdout)]
@@ -86,11 +107,11 @@ def test_the_latency_test_tells_how_long_and_how_many(tmp_path: Path) -> None:
 def test_the_bridge_marks_what_passes_one_way(tmp_path: Path) -> None:
     """Hosts reach each other through it; what comes from the first is marked, its checksum right."""
     with namespaces("left", "right", "bridge", ipv6=False) as (left, right, middle):
-        veth((left, "eth0"), (middle, "left0"))
-        veth((right, "eth0"), (middle, "right0"))
-        left.up("eth0", "10.9.0.1/24")
-        right.up("eth0", "10.9.0.2/24")
-        command = [*saved("marker.py", tmp_path), "raw,ifname=left0", "raw,ifname=right0", "8"]
+        set_up(middle)
+        middle.ip(f"link set right0 netns {left.name}", f"link set right1 netns {right.name}")
+        left.up("right0", "10.9.0.1/24")
+        right.up("right1", "10.9.0.2/24")
+        command = [*saved("marker.py", tmp_path), *arguments("marker.py")]
         with middle.popen(command, name="marker") as running:
             running.wait_for_text("ready")
             with right.enter(), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as heard:

@@ -38,7 +38,7 @@ PORTS = (
         transport="bess",
         up=False,
         since=12.5,
-        why="no peer has connected yet",
+        why="no client is connected",
         joined="switch lan",
         worker=0,
         vlan=10,
@@ -205,7 +205,8 @@ class Fake:
         if name not in self.ports:
             meant = nearest(name, self.ports)
             raise PortError(
-                f"there is no port named {name}", remedy=f"did you mean {meant}?" if meant else "list them"
+                f"there is no port named {name}",
+                remedy=f"did you mean {meant}?" if meant else "list them: vecwire ctl ports",
             )
         return self.ports[name]
 

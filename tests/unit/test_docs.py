@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import importlib
 import itertools
 import re
 import shlex
@@ -149,6 +150,25 @@ COMMANDS_OF_PAGES = [
 ]
 
 
+def manuals() -> dict[str, str]:
+    """What ``--help`` says, by the words in front of it."""
+    found: dict[str, str] = {}
+    for name in COMMANDS:
+        module: Any = importlib.import_module(f"vecwire.cli.{name}")
+        found[name] = module.HELP
+        found |= {f"{name} {inner}": text for inner, (text, _) in getattr(module, "SUBCOMMANDS", {}).items()}
+    return found
+
+
+MANUALS = manuals()
+COMMANDS_OF_MANUALS = [
+    pytest.param(words_of(line), id=f"{name} --help: {line.strip()[:60]}")
+    for name, text in MANUALS.items()
+    for line in text.replace("\\\n", " ").splitlines()
+    if line.startswith("    vecwire ")
+]
+
+
 @pytest.fixture
 def network() -> Iterator[Namespace]:
     """A namespace that the test is in, with the pair of interfaces that the examples speak of."""
@@ -165,6 +185,8 @@ def test_there_are_examples() -> None:
     assert {"README.md", "index.md", "seed.md", "spec.md"} <= {page.name for page in PAGES}
     assert {block.page.name for block in PYTHON} >= {"README.md", "getting-started.md", "errors.md"}
     assert len(COMMANDS_OF_PAGES) > 20
+    assert {name for name, text in MANUALS.items() if "Example" in text} >= {*COMMANDS, "ctl add", "ctl set"}
+    assert len(COMMANDS_OF_MANUALS) > 40
 
 
 @pytest.mark.usefixtures("network")
@@ -189,7 +211,7 @@ def test_shell_blocks_are_shell(page: Path) -> None:
                 assert words_of(line), f"{block}: {line}"
 
 
-@pytest.mark.parametrize("words", COMMANDS_OF_PAGES)
+@pytest.mark.parametrize("words", [*COMMANDS_OF_PAGES, *COMMANDS_OF_MANUALS])
 def test_commands_exist_with_their_options(words: list[str]) -> None:
     """Each command line of vecwire's has a subcommand that is there, with options that it takes."""
     group: Any = typer.main.get_command(application())

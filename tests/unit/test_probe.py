@@ -9,7 +9,8 @@ from vecwire import probe
 from vecwire.probe import OWN_NAMESPACE, Finding
 from vecwire.probe.checks import CAPABILITIES
 from vecwire.spec import SPEC_CLASSES
-from vecwire.transports._refusal import PRIVILEGES
+from vecwire.transports._offload import Offload
+from vecwire.transports._refusal import PRIVILEGES, REMEDIES, WITHOUT
 
 WORKING = [Finding(each.name, each.meaning, works=True) for each in CAPABILITIES]
 
@@ -29,6 +30,12 @@ def test_every_transport_has_its_needs() -> None:
     assert list(probe.NEEDS) == list(SPEC_CLASSES)
     named = {name for needs, wants in probe.NEEDS.values() for name in (*sum(needs, ()), *wants)}
     assert named <= {each.name for each in CAPABILITIES}
+
+
+def test_what_a_port_can_do_without_has_its_remedy() -> None:
+    """Each name under which a port notes a refusal has a remedy, and what is tried is looked up by such."""
+    assert {*WITHOUT} == {*Offload}
+    assert {each.row for each in CAPABILITIES} <= {*Offload, *REMEDIES}
 
 
 def test_needs_of_capabilities_come_before_them() -> None:

@@ -122,6 +122,14 @@ def test_the_table_points_down() -> None:
         below.add(part)
 
 
+def test_the_page_has_every_layer() -> None:
+    """The table of the design's page has each part, in the order of the table above."""
+    page = (Path(__file__).parents[2] / "docs" / "design.md").read_text(encoding="utf-8")
+    table = page.split("## Layers")[1].split("```")[1]
+    told = [line.split()[0] for line in table.strip().splitlines()]
+    assert told == [part for part in reversed(LAYERS) if not part.startswith("__")]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "found"),
     [

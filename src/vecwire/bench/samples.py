@@ -7,7 +7,7 @@ ends. Its parts: ``format``, ``machine``, ``settings``, and ``samples``, a list.
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -166,13 +166,3 @@ def load(path: Path) -> Results:
         raise PortError(f"cannot read {path}", errno=error.errno) from error
     except (ValueError, TypeError, KeyError) as error:
         raise PortError(f"{path} holds no results of the bench: {error}") from error
-
-
-def derive(
-    results: Results, table: str, case: str, value: str, pick: Callable[[str], bool]
-) -> list[tuple[str, Summary]]:
-    """The summaries of one value for the contenders that are picked by name, in order."""
-    found = [
-        (name, results.summary(table, case, name, value)) for name in results.contenders(table) if pick(name)
-    ]
-    return [(name, each) for name, each in found if each is not None]

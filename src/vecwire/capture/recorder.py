@@ -289,12 +289,17 @@ class Recorder:
             self._disk.orders.put(("file", 1, 0, 0))
         else:
             path = self._name()
-            # Numbered names are known beforehand to whoever may write to the folder.
-            fd = open_new(path) if self._rotation.numbered else open_named(path)
+            fd = self._open(path)
             self._files.append(path)
             self._disk.orders.put(("file", fd, 1, 0))
         self._disk.orders.put(("header", self._header, len(self._header), 0))
         self._remove_oldest()
+
+    def _open(self, path: Path) -> int:
+        if self._rotation.numbered:
+            # Such names are known beforehand to whoever may write to the folder.
+            return open_new(path)
+        return open_named(path, lambda: self._patient(0))
 
     def _needed_at_the_end(self) -> int:
         """The octets of a file that are kept free for what stands behind its last frame."""

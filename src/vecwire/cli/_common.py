@@ -25,6 +25,8 @@ class ExitCode(IntEnum):
     UNSUPPORTED = 77  # what automake's test driver calls "skipped": the host, not the program
 
 
+NOT_FOR_A_TERMINAL = "a capture is not for a terminal: pipe it to another program, or name a file"
+
 _EXIT_CODES: dict[type[VecwireError], ExitCode] = {
     SpecError: ExitCode.USAGE,
     ConfigError: ExitCode.USAGE,
@@ -79,7 +81,9 @@ PollOption = Annotated[
 ]
 UserOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Go on as this user, once ports are open.", show_default=False),
+    typer.Option(
+        metavar="USER", help="Go on as this user, by name or number, once ports are open.", show_default=False
+    ),
 ]
 DropOption = Annotated[
     bool,

@@ -235,7 +235,7 @@ class Show:
         self._json = json
         self._every = every
         self._next = every or 0.0
-        self._meter = Meter({label_all([port.spec])[0]: port})
+        self._meter = Meter({label_all([port.info])[0]: port})
         self._port = port
         self._bar: Progress | None = None
         self._task: TaskID | None = None

@@ -71,7 +71,7 @@ def run(
             )
             warn(port.info, json=shared.json)
         signals.hold()
-        names = label_all(parsed)
+        names = label_all([port.info for port in ports])
         meter = Meter(dict(zip(names, ports, strict=True)))
         give_up(parsed, shared)
         with join(ports):
@@ -96,14 +96,17 @@ def give_up(specs: Sequence[Spec], shared: Shared, *, files: bool = False) -> No
     privileges.keep_needed([] if shared.drop else specs, shared.user, files=files and not shared.drop)
 
 
-def label_all(specs: Sequence[Spec]) -> list[str]:
+def label_all(infos: Sequence[PortInfo]) -> list[str]:
     """Short names for ports, each its own: the transport and what it is attached to."""
     names: list[str] = []
-    for spec in specs:
+    for info in infos:
+        spec = parse(info.spec)
         where = next(
             (str(found) for name in ("ifname", "dst", "listen") if (found := getattr(spec, name, None))),
             "" if spec.fd is None else f"fd={spec.fd}",
         )
+        if "%" in where and info.ifname is not None:
+            where = info.ifname  # a pattern, for which the kernel has chosen a number
         name = f"{spec.transport} {where}" + (f" in {spec.netns}" if spec.netns else "")
         names.append(f"{name} #{len(names) + 1}" if name in names else name)
     return names

@@ -17,6 +17,7 @@ from vecwire.capture import SNAPLEN, Form, Recorder, Rotation, form_of
 from vecwire.capture.files import Interface, Statistics
 from vecwire.capture.sockets import Tap
 from vecwire.cli._common import (
+    NOT_FOR_A_TERMINAL,
     DropOption,
     DurationOption,
     JsonOption,
@@ -65,7 +66,7 @@ Examples:
     vecwire dump raw,ifname=eth1 -w trace.pcapng udp port 53
     vecwire dump raw,ifname=eth1 -w - | wireshark -k -i -
     vecwire dump raw,ifname=eth1 -w ring.pcapng --rotate-size 100M --keep 5
-    vecwire dump l2tpv3,udp=1,src=192.0.2.1,dst=192.0.2.2,srcport=1701,dstport=1701,rx_session=1 \\
+    vecwire dump l2tpv3,src=192.0.2.1,dst=192.0.2.2,rx_session=1,tx_session=2 \\
         -c 100 -s 128 -w inner.pcap
 """
 
@@ -160,7 +161,7 @@ def command(
                         snaplen=snaplen,
                         segment=segment,
                         rotation=rotation,
-                        interface=Interface(label_all([wanted])[0], wanted.public, wanted.filter or ""),
+                        interface=Interface(label_all([port.info])[0], wanted.public, wanted.filter or ""),
                         patient=patience.with_a_pipe if _is_a_pipe(write) else patience.with_a_disk,
                         statistics=lambda begun, records: _statistics(dump, begun, records),
                     )
@@ -197,9 +198,7 @@ def _check(write: Path | None, *, json: bool, rotation: Rotation) -> None:
     if standard_output and json:
         raise typer.BadParameter("--json and -w - both want standard output")
     if standard_output and sys.stdout.isatty():
-        raise typer.BadParameter(
-            "a capture is not for a terminal: pipe it to another program, or name a file"
-        )
+        raise typer.BadParameter(NOT_FOR_A_TERMINAL)
     if rotation.numbered and (write is None or standard_output):
         raise typer.BadParameter("several files need -w FILE")
     if rotation.keep is not None and not rotation.numbered:

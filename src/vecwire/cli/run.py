@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vecwire.cli._common import DurationOption, ExitCode, JsonOption, VerboseOption
+from vecwire.cli._common import DurationOption, ExitCode, JsonOption
 from vecwire.cli._completion import complete_file
 from vecwire.cli._counters import as_object, info_object, table_lines
 from vecwire.cli._output import print_json, print_line
@@ -41,12 +41,12 @@ It prints "ready" once frames flow, and the counters of all ports when it ends: 
 or on SIGTERM. SIGHUP, or "vecwire ctl reload", applies only what has changed in the file: a port that is the
 same loses no frame. Ports whose interface, namespace or peer is not there are waited for.
 
-Options go before the keys of [service] of the same name.
+Options go before the keys of [service] of the same name, and are held to the same rules, by --check too.
 
 Exit codes of --check:
 
     0  the file is right
-    2  it is wrong, or cannot be read
+    2  it is wrong, or cannot be read; or an option is wrong
 
 Examples:
 
@@ -57,6 +57,12 @@ Examples:
     vecwire run vecwire.toml
     vecwire run --workers 2 --pin --user vecwire /etc/vecwire.toml
 """
+#: Which parameters each mode reads; how much is logged goes with all of them.
+_READ_BY = {
+    "schema": ("verbose",),
+    "unit": ("file", "verbose"),
+    "check": ("file", "json", "verbose", "workers", "pin", "control", "metrics", "user", "seccomp"),
+}
 _NO_FILE = "which file? Give its path: vecwire run FILE.toml"
 
 
@@ -75,7 +81,10 @@ def command(
         int | None,
         typer.Option(min=1, max=64, metavar="N", help="How many threads move frames.", show_default=False),
     ] = None,
-    pin: Annotated[bool, typer.Option("--pin", help="Bind each worker to a processor.")] = False,
+    pin: Annotated[
+        bool | None,
+        typer.Option("--pin/--no-pin", help="Bind each worker to a processor.", show_default=False),
+    ] = None,
     control: Annotated[
         str | None, typer.Option(metavar="PATH", help="The control socket.", show_default=False)
     ] = None,
@@ -88,7 +97,8 @@ def command(
         ),
     ] = None,
     user: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Run as this user.", show_default=False)
+        str | None,
+        typer.Option(metavar="USER", help="Run as this user, by name or number.", show_default=False),
     ] = None,
     seccomp: Annotated[
         Seccomp | None,
@@ -99,13 +109,17 @@ def command(
     ] = None,
     duration: DurationOption = None,
     json: JsonOption = False,
-    verbose: VerboseOption = 0,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Log every detail, not only what happens."),
+    ] = False,
 ) -> None:
     """Runs the service, or judges its file, or prints the file's schema or the service's unit.
 
     Raises:
         typer.Exit: With 2 where the file is wrong and was told as JSON.
     """
+    _one_mode(ctx, [name for name, given in (("schema", schema), ("unit", unit), ("check", check)) if given])
     # What follows needs pydantic, or much of the package: --help does not wait for them.
     if schema:
         from vecwire.service.schema import shipped  # noqa: PLC0415
@@ -119,26 +133,41 @@ def command(
         return
     if file is None:
         ctx.fail(_NO_FILE)
+    given = {
+        "workers": workers,
+        "pin": pin,
+        "control": control,
+        "metrics": metrics,
+        "user": user,
+        "seccomp": None if seccomp is None else seccomp.value,
+    }
+    options = {key: value for key, value in given.items() if value is not None}
     if check:
-        _check(file, json=json)
+        _check(file, options, json=json)
         return
     from vecwire.service.daemon import Settings, serve  # noqa: PLC0415
 
     serve(
         file,
-        Settings(
-            workers=workers,
-            pin=pin,
-            control=control,
-            metrics=metrics,
-            user=user,
-            seccomp=seccomp,
-            duration=duration,
-            level=logging.DEBUG if verbose else logging.INFO,
-        ),
+        Settings(options=options, duration=duration, level=logging.DEBUG if verbose else logging.INFO),
         ready=lambda service: _say_ready(service, json=json),
         ended=lambda service: _say_end(service, json=json),
     )
+
+
+def _one_mode(ctx: typer.Context, modes: list[str]) -> None:
+    """Ends the command where what is given is not read by what it is to do."""
+    if not modes:
+        return
+    given = [name for name in ctx.params if _is_given(ctx, name)]
+    if strange := [name for name in given if name != modes[0] and name not in _READ_BY[modes[0]]]:
+        words = ["FILE" if name == "file" else f"--{name}" for name in strange]
+        ctx.fail(f"--{modes[0]} does not go with {', '.join(words)}")
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _say_ready(service: "Service", *, json: bool) -> None:
@@ -164,12 +193,12 @@ def _say_end(service: "Service", *, json: bool) -> None:
         print_line("\n".join(table_lines(readings, average=True)))
 
 
-def _check(file: Path, *, json: bool) -> None:
-    """Judges a file, and says what it holds."""
+def _check(file: Path, options: dict[str, Any], *, json: bool) -> None:
+    """Judges a file, and options that go before it, and says what it holds."""
     from vecwire.service.config import examine_file  # noqa: PLC0415
 
     try:
-        examined = examine_file(file)
+        examined = examine_file(file, options)
     except ConfigError as error:
         if not json:
             raise

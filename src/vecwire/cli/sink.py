@@ -1,5 +1,6 @@
 """``vecwire sink``: judges the frames of ``vecwire blast``."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from vecwire.cli._traffic import Rows, span_of, tell, work
 from vecwire.confine import Seccomp
 from vecwire.errors import VecwireError
 from vecwire.path.tally import MEANINGS
+from vecwire.spec.kinds import Duration
 from vecwire.traffic.sink import LATENCIES, Latency, Report, Sink
 from vecwire.transports import TransportPort
 
@@ -63,8 +65,6 @@ Examples:
 """
 
 _LIMIT = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)")
-_LATENCY = re.compile(rf"(?:(?P<what>{'|'.join(LATENCIES)})=)?(?P<number>\d+(?:\.\d+)?)(?P<unit>ns|us|ms|s)")
-_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _LIMITED = {"loss": "lost", "reordered": "reordered", "duplicates": "duplicates", "corrupted": "corrupted"}
 
 
@@ -88,8 +88,8 @@ class Limits:
         for option, text in self.counts.items():
             if text is not None and not _LIMIT.fullmatch(text):
                 raise ValueError(f"--max-{option} is a share, 0.1%, or a number of frames, not {text!r}")
-        if self.latency is not None and not _LATENCY.fullmatch(self.latency):
-            raise ValueError(f"--max-latency is a time, 5ms or p99=5ms, not {self.latency!r}")
+        if self.latency is not None:
+            read_latency(self.latency)
 
     def broken(self, report: Report) -> list[str]:
         """What is worse than it may be, each in a sentence."""
@@ -110,12 +110,23 @@ class Limits:
         return found
 
 
+def read_latency(text: str) -> tuple[str, int]:
+    """Returns which latency a text bounds, and the bound in nanoseconds; the time is one as a spec has it.
+
+    Raises:
+        ValueError: It is no such text.
+    """
+    what, equals, time = text.rpartition("=")
+    if not equals or what in LATENCIES:
+        with contextlib.suppress(ValueError):
+            return what or "most", Duration().scaled(time)
+    raise ValueError(f"--max-latency is a time, 5ms or p99=5ms, not {text!r}")
+
+
 def _slow(text: str, latency: Latency) -> list[str]:
-    match = _LATENCY.fullmatch(text)
-    assert match is not None  # noqa: S101 # as was seen before
-    what = match["what"] or "most"
+    what, most = read_latency(text)
     value = getattr(latency, what)
-    if value <= float(match["number"]) * _UNITS[match["unit"]]:
+    if value <= most:
         return []
     return [f"latency: {_label(what)} is {span_of(value)}, more than --max-latency {text}"]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vecwire.transports import _packet, _sockets, _tun
 from vecwire.transports._netns import enter
+from vecwire.transports._offload import Offload
 from vecwire.transports._opened import Opened
 
 IPPROTO_GRE = 47
@@ -162,21 +163,21 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "packet socket vnet header",
         "super-frames and unfinished checksums on raw",
-        "virtio-net header",
+        Offload.VNET_HEADER,
         _packet_option(_packet.PACKET_VNET_HDR),
         "packet sockets",
     ),
     Capability(
-        "ignore outgoing",
+        Offload.IGNORE_OUTGOING,
         "own frames do not come back on raw",
-        "ignore outgoing",
+        Offload.IGNORE_OUTGOING,
         _packet_option(_packet.PACKET_IGNORE_OUTGOING),
         "packet sockets",
     ),
     Capability(
-        "qdisc bypass",
+        Offload.QDISC_BYPASS,
         "frames of raw leave at once",
-        "qdisc bypass",
+        Offload.QDISC_BYPASS,
         _packet_option(_packet.PACKET_QDISC_BYPASS),
         "packet sockets",
     ),
@@ -185,15 +186,23 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "tap vnet header",
         "unfinished checksums on tap",
-        "virtio-net header",
+        Offload.VNET_HEADER,
         _tap(_tun.TUN_F_CSUM),
         "making a tap",
     ),
     Capability(
-        "tap tcp super-frames", "64 KB of TCP a frame", "tcp super-frames", _tap(_tun.TCP), "tap vnet header"
+        "tap tcp super-frames",
+        "64 KB of TCP a frame",
+        Offload.TCP_SUPER_FRAMES,
+        _tap(_tun.TCP),
+        "tap vnet header",
     ),
     Capability(
-        "tap udp super-frames", "64 KB of UDP a frame", "udp super-frames", _tap(_USO), "tap tcp super-frames"
+        "tap udp super-frames",
+        "64 KB of UDP a frame",
+        Offload.UDP_SUPER_FRAMES,
+        _tap(_USO),
+        "tap tcp super-frames",
     ),
     Capability(
         "gre over IPv4", "gre", "a raw IP socket", _socket(socket.AF_INET, socket.SOCK_RAW, IPPROTO_GRE)
@@ -218,12 +227,20 @@ CAPABILITIES: tuple[Capability, ...] = (
         "udp over IPv6", "l2tpv3, udp=1, v6=1", "a UDP socket", _socket(socket.AF_INET6, socket.SOCK_DGRAM)
     ),
     Capability(
-        "udp segmentation", "fewer calls to send, UDP GSO", "udp segmentation", _udp_gso, "udp over IPv4"
+        Offload.UDP_SEGMENTATION,
+        "fewer calls to send, UDP GSO",
+        Offload.UDP_SEGMENTATION,
+        _udp_gso,
+        "udp over IPv4",
     ),
     Capability(
-        "udp coalescing", "fewer calls to receive, UDP GRO", "udp coalescing", _udp_gro, "udp over IPv4"
+        Offload.UDP_COALESCING,
+        "fewer calls to receive, UDP GRO",
+        Offload.UDP_COALESCING,
+        _udp_gro,
+        "udp over IPv4",
     ),
     Capability("unix seqpacket", "bess", "a Unix socket", _seqpacket),
-    Capability("large buffers", "bursts without loss", "receive buffer", _buffers),
+    Capability("large buffers", "bursts without loss", Offload.RECEIVE_BUFFER, _buffers),
     Capability("entering namespaces", "netns=", "the network namespace", _setns),
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vecwire.service.keys import MEMBERSHIP
 from vecwire.spec import BessSpec, HybridSpec, L2tpv3Spec, RawSpec, Spec, TapSpec
 from vecwire.spec.text import nearest, shown
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 Path = tuple[str | int, ...]
 _ENOUGH_SHOWN = 8
-_OF_SWITCHES = ("vlan", "tagged", "horizon", "flood_rate", "addresses")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ def _in_cables(config: "Config") -> Iterator[Finding]:
     """A port in a cable has nothing that only a switch reads."""
     cables = {port: cable for cable, ends in config.cables.items() for port in ends}
     for name, port in config.ports.items():
-        for key in _OF_SWITCHES if name in cables else ():
+        for key in MEMBERSHIP if name in cables else ():
             if key in port.model_fields_set:
                 message = f"{key} is for ports of switches, and port {name} is in cable {cables[name]}"
                 remedy = f"take {key} away, or put the port into a switch"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from vecwire._engine_captures import record_sockets
 from vecwire.engine import Engine
-from vecwire.errors import PortError
+from vecwire.errors import ConfigError, Fault
+from vecwire.service.edit import CONTROL
 from vecwire.spec.text import nearest
 from vecwire.transports import TransportPort
 from vecwire.wire.counters import KERNEL_DROPS, OWN_DROPS
@@ -17,31 +18,32 @@ def wanted(reasons: Iterable[object]) -> frozenset[str]:
     """Returns the names of the counters that reasons stand for; all of them where none is given.
 
     Raises:
-        PortError: if one is neither the name of a drop's counter nor of a group of them, or of drops that
+        ConfigError: if one is neither the name of a drop's counter nor of a group of them, or of drops that
             only the kernel sees.
     """
     chosen: set[str] = set()
     for reason in reasons:
         if reason in KERNEL_DROPS:
-            raise PortError(
-                f"{reason} counts what the kernel drops, which shows the frames to nobody",
-                remedy=f"read the counter {reason}: vecwire ctl ports NAME",
-            )
+            message = f"{reason} counts what the kernel drops, which shows the frames to nobody"
+            raise _wrong(reason, message, f"read the counter {reason}: vecwire ctl ports NAME")
         found = {
             name
             for name in OWN_DROPS
             if name == reason or (reason in GROUPS and name.startswith(f"{reason}_"))
         }
         if not found:
-            meant = nearest(str(reason), [*OWN_DROPS, *GROUPS])
-            raise PortError(
-                f"nothing is dropped by the reason {reason}",
-                remedy=f"did you mean {meant}?"
-                if meant
-                else f"reasons are {', '.join(GROUPS)}, {', '.join(OWN_DROPS)}",
-            )
+            remedy = f"reasons are {', '.join(GROUPS)}, {', '.join(OWN_DROPS)}"
+            raise _wrong(reason, f"nothing is dropped by the reason {reason}", remedy)
         chosen |= found
     return frozenset(chosen or OWN_DROPS)
+
+
+def _wrong(reason: object, message: str, remedy: str) -> ConfigError:
+    meant = nearest(str(reason), [*OWN_DROPS, *GROUPS]) if reason not in KERNEL_DROPS else None
+    fault = Fault(
+        message=message, file=CONTROL, key="reasons", given=str(reason), suggestion=meant, remedy=remedy
+    )
+    return ConfigError([fault])
 
 
 def begin(

@@ -14,6 +14,7 @@ from vecwire.engine import Engine
 from vecwire.errors import PortError, VecwireError
 from vecwire.service._watches import Watches
 from vecwire.service.config import Config, memberships
+from vecwire.service.keys import MEMBERSHIP
 from vecwire.service.plan import Plan, SwitchChange
 from vecwire.switch import Cable, Membership, Switch
 from vecwire.transports import TransportPort
@@ -22,7 +23,6 @@ logger = logging.getLogger("vecwire.service")
 
 #: What a step may fail with, where nothing is wrong with what was asked.
 FAILURES = (VecwireError, OSError, MemoryError)
-_MEMBERSHIP = ("vlan", "tagged", "horizon", "flood_rate", "addresses")
 
 
 def as_named(error: BaseException) -> VecwireError:
@@ -195,7 +195,7 @@ class Joining:
 
     def _old_membership(self, name: str) -> Config:
         old = self._before.port(name)
-        return self._with("ports", name, **{key: getattr(old, key) for key in _MEMBERSHIP})
+        return self._with("ports", name, **{key: getattr(old, key) for key in MEMBERSHIP})
 
     def _old_impairment(self, name: str) -> Config:
         return self._with("ports", name, spec=str(self._standing.ports[name].spec))

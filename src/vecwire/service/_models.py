@@ -4,7 +4,6 @@ Every value says what is allowed in words (:class:`Allowed`), for the errors, an
 schema. What keys must hold together is told by :mod:`vecwire.service._contradictions`.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,14 +11,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
+from vecwire.service import address
 from vecwire.service._contradictions import ContradictionError, contradictions
-from vecwire.spec import Spec, SpecError, parse
-from vecwire.spec.kinds import Host, UnixAddress
+from vecwire.spec import Spec, parse
+from vecwire.spec.kinds import UnixAddress
 
 MOST_ADDRESSES = 4_194_304  # 2^22: what a MAC table of a switch may hold
 MOST_WORKERS = 64
-_PORT = re.compile(r"[0-9]{1,5}")
-_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +25,6 @@ class Allowed:
     """What a value may be, as a phrase that follows "must be"."""
 
     phrase: str
-
-
-def metrics_address(text: str) -> tuple[str, int]:
-    """Returns the address and the TCP port that ``ADDR:PORT`` means; the address is loopback if left out.
-
-    >>> metrics_address("9477"), metrics_address("[::1]:9477")
-    (('127.0.0.1', 9477), ('::1', 9477))
-
-    Raises:
-        ValueError: It is no such text; the error says why, if there is more to say.
-    """
-    host, _, port = text.rpartition(":")
-    if not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
-        raise ValueError
-    bare = host.removeprefix("[").removesuffix("]")
-    if host != (f"[{bare}]" if ":" in bare else bare):
-        raise ValueError("an IPv6 address, and nothing else, stands in brackets")
-    try:
-        return Host(peer=False).check(bare or "127.0.0.1"), int(port)
-    except SpecError as error:
-        raise ValueError(str(error)) from None
 
 
 def _control(value: str) -> str:
@@ -64,8 +41,7 @@ def _capture(value: str) -> str:
 
 
 def _metrics(value: str) -> str:
-    host, port = metrics_address(value)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(address.Address.parse(value))
 
 
 def _spec(value: str) -> str:
@@ -120,7 +96,7 @@ class ServiceConfig(Part):
     metrics: Annotated[
         str | None,
         AfterValidator(lambda value: None if value is None else _metrics(value)),
-        Allowed('text like "127.0.0.1:9477", "[::1]:9477" or, on loopback, "9477"; port 0 is any free one'),
+        Allowed(address.ALLOWED),
         Field(description="ADDR:PORT at which Prometheus reads the metrics; without it it cannot."),
     ] = None
     workers: Annotated[
@@ -144,7 +120,8 @@ class ServiceConfig(Part):
         str | None,
         Field(
             pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}$",
-            description="The user as whom to run, once the ports are open; without it, who started it.",
+            description="The user as whom to run, by name or number, once the ports are open; without it, "
+            "who started it.",
         ),
         Allowed("the name or the number of a user, as text"),
     ] = None

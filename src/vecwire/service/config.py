@@ -18,7 +18,7 @@ Nothing here asks the host anything, and nothing is opened. The tables and keys 
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from vecwire.errors import ConfigError, Fault
 from vecwire.service._contradictions import warnings
 from vecwire.service._faults import Reporter, in_order
-from vecwire.service._models import Config, PortConfig, ServiceConfig, SwitchConfig, metrics_address
+from vecwire.service._models import Config, PortConfig, ServiceConfig, SwitchConfig
 from vecwire.service._toml import parse
 
 __all__ = [
@@ -45,10 +45,12 @@ __all__ = [
     "load",
     "loads",
     "memberships",
-    "metrics_address",
 ]
 
 logger = logging.getLogger("vecwire.service")
+
+#: Where options come from, for errors.
+COMMAND_LINE = "the command line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,17 @@ class Examined:
     Attributes:
         config: What it holds.
         warnings: What is allowed and yet looks like a slip.
+        service: How the process runs: what options say, and else what the file says.
     """
 
     config: Config
     warnings: tuple[Fault, ...]
+    service: ServiceConfig
+
+    def log(self) -> None:
+        """Logs the warnings."""
+        for warning in self.warnings:
+            logger.warning("%s (%s)", warning, warning.remedy)
 
 
 def load(path: str | os.PathLike[str]) -> Config:
@@ -71,8 +80,7 @@ def load(path: str | os.PathLike[str]) -> Config:
         ConfigError: The file is wrong or cannot be read; the error tells everything that is wrong.
     """
     examined = examine_file(path)
-    for warning in examined.warnings:
-        logger.warning("%s (%s)", warning, warning.remedy)
+    examined.log()
     return examined.config
 
 
@@ -89,27 +97,57 @@ def loads(text: str, name: str = "<string>") -> Config:
     return examine(text, name).config
 
 
-def examine_file(path: str | os.PathLike[str]) -> Examined:
+def examine_file(path: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Examined:
     """Returns what a file holds, and its warnings.
 
+    Args:
+        path: The file.
+        options: Options of the command line, by the keys of [service] that they go before; they are held to
+            the same rules.
+
     Raises:
-        ConfigError: The file is wrong or cannot be read.
+        ConfigError: The file is wrong or cannot be read, or an option is wrong.
     """
-    name = os.fspath(path)
+    faults: list[Fault] = []
+    given, found = ServiceConfig(), None
     try:
-        octets = Path(path).read_bytes()
+        found = examine(_read(os.fspath(path)), os.fspath(path))
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        given = from_document({"service": options or {}}, COMMAND_LINE).service
+    except ConfigError as error:
+        faults += [replace(each, key=_option(each.key)) for each in error.faults]
+    if found is None or faults:
+        raise ConfigError(faults) from None
+    over = {key: getattr(given, key) for key in given.model_fields_set}
+    return replace(found, service=found.service.model_copy(update=over))
+
+
+def _option(key: str) -> str:
+    """Returns the option that goes before a key of [service]."""
+    return f"--{key.removeprefix('service.').replace('_', '-')}"
+
+
+def _read(name: str) -> str:
+    """Returns the text of a file.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        octets = Path(name).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         remedy = "give the path of a file that this user may read"
         raise ConfigError([Fault(message=f"cannot be read: {why}", file=name, remedy=remedy)]) from None
     try:
-        text = octets.decode("utf-8-sig")
+        return octets.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         message = f"is no UTF-8: {error.reason}"
         remedy = "save the file as UTF-8"
         raise ConfigError([Fault(message=message, file=name, line=line, remedy=remedy)]) from None
-    return examine(text, name)
 
 
 def examine(text: str, name: str = "<string>") -> Examined:
@@ -198,7 +236,8 @@ def _checked(document: Mapping[str, Any], reporter: Reporter) -> Examined:
         except ValidationError as second:
             faults += reporter.of_error(second, ports)
         raise ConfigError(in_order(faults)) from None
-    return Examined(config, tuple(in_order([reporter.of_finding(each) for each in warnings(config)])))
+    found = in_order([reporter.of_finding(each) for each in warnings(config)])
+    return Examined(config, tuple(found), config.service)
 
 
 def _without(document: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:

@@ -10,16 +10,18 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vecwire.confine import Seccomp
 from vecwire.errors import VecwireError
 from vecwire.service import logs, privileges
-from vecwire.service.config import Config, load
+from vecwire.service.address import Address
+from vecwire.service.config import Examined, examine_file
 from vecwire.service.control import Control
-from vecwire.service.exporter import Address, Exporter
+from vecwire.service.exporter import Exporter
 from vecwire.service.service import Service
 from vecwire.service.systemd import Notifier
 
@@ -33,25 +35,15 @@ LATE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line says; it goes before the file.
+    """What the command line says.
 
     Attributes:
-        workers: threads that move frames.
-        pin: whether each stays on a processor of its own.
-        control: the path of the control socket.
-        metrics: ADDR:PORT of the metrics.
-        user: the user to become.
-        seccomp: whether workers are held to the system calls of their loop; None leaves it to the file.
+        options: what goes before the file, by the keys of [service].
         duration: seconds after which to end; None is never.
         level: the least level of what is logged.
     """
 
-    workers: int | None = None
-    pin: bool = False
-    control: str | None = None
-    metrics: str | None = None
-    user: str | None = None
-    seccomp: Seccomp | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     duration: float | None = None
     level: int = logging.INFO
 
@@ -67,19 +59,21 @@ def serve(
 
     Args:
         path: the file.
-        settings: what goes before the file.
+        settings: what the command line says.
         ready: called once frames flow.
         ended: called when they have stopped, before the ports are closed.
 
     Raises:
-        ConfigError: if the file is wrong.
+        ConfigError: if the file is wrong, or an option.
         UnsupportedError: if this user may not, or this host cannot, do something that the file asks for.
-        PortError: if the control socket or the address of the metrics is not to be had.
+        PortError: if the control socket or the address of the metrics is not to be had, or there is no such
+            user.
     """
-    config = load(path)
-    handler = logs.set_up(settings.level, as_json=config.service.log == "json")
+    examined = examine_file(path, settings.options)
+    handler = logs.set_up(settings.level, as_json=examined.service.log == "json")
     try:
-        asyncio.run(_Process(path, config, settings, ready, ended).run())
+        examined.log()
+        asyncio.run(_Process(path, examined, settings.duration, ready, ended).run())
     finally:
         handler.report()
 
@@ -90,14 +84,15 @@ class _Process:
     def __init__(
         self,
         path: Path,
-        config: Config,
-        settings: Settings,
+        examined: Examined,
+        duration: float | None,
         ready: Callable[[Service], None],
         ended: Callable[[Service], None],
     ) -> None:
         self._path = path
-        self._config = config
-        self._settings = settings
+        self._config = examined.config
+        self._told = examined.service
+        self._duration = duration
         self._ready = ready
         self._ended = ended
         self._notifier = Notifier()
@@ -107,13 +102,14 @@ class _Process:
     async def run(self) -> None:
         """Runs it from the first port to the last."""
         loop = self._loop = asyncio.get_running_loop()
-        told, wanted = self._config.service, self._settings
+        told = self._told
+        owner = None if told.user is None else privileges.account_of(told.user).pw_uid
         service = Service(
             self._path,
-            workers=wanted.workers or told.workers,
-            pin=wanted.pin or told.pin,
+            workers=told.workers,
+            pin=told.pin,
             poll=told.poll,
-            confine=wanted.seccomp or Seccomp(told.seccomp),
+            confine=Seccomp(told.seccomp),
             stop=self._ask_to_end,
         )
         async with contextlib.AsyncExitStack() as stack:
@@ -122,16 +118,14 @@ class _Process:
             loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload(service)))
             stack.callback(service.close)
             service.apply(self._config)
-            if control := wanted.control or told.control:
-                user = wanted.user or told.user
-                owner = None if user is None else privileges.account_of(user).pw_uid
-                listening = Control(service, control, owner=owner)
+            if told.control is not None:
+                listening = Control(service, told.control, owner=owner)
                 stack.push_async_callback(listening.stop)
                 if not await self._unless_ended(listening.start()):
                     return
             exporter = None
-            if metrics := wanted.metrics or told.metrics:
-                exporter = Exporter(service, Address.parse(metrics))
+            if told.metrics is not None:
+                exporter = Exporter(service, Address.parse(told.metrics))
                 stack.callback(exporter.stop)
             self._drop_privileges()
             # Signals are this thread's: those that begin from here on do not take them.
@@ -145,7 +139,7 @@ class _Process:
             self._notifier.ready(_status(service))
             self._ready(service)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._end.wait(), self._settings.duration)
+                await asyncio.wait_for(self._end.wait(), self._duration)
             self._notifier.stopping()
             for task in self._tasks:
                 task.cancel()
@@ -170,7 +164,7 @@ class _Process:
     def _drop_privileges(self) -> None:
         """Gives up what opening the ports again does not take."""
         specs = [port.parsed for port in self._config.ports.values()]
-        privileges.keep_needed(specs, self._settings.user or self._config.service.user)
+        privileges.keep_needed(specs, self._told.user)
 
     def _begin(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

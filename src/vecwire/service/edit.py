@@ -10,14 +10,12 @@ from typing import Any
 from vecwire.errors import ConfigError, Fault, PortError
 from vecwire.service._models import Config
 from vecwire.service.config import from_document
+from vecwire.service.keys import CHANGEABLE
 from vecwire.spec import Impairment, SpecError, parse
 from vecwire.spec.impairment import IMPAIRMENTS
 from vecwire.spec.text import nearest, shown
 
 CONTROL = "<control>"
-MEMBERSHIP = ("vlan", "tagged", "horizon", "flood_rate", "addresses")
-#: What can be changed while a port is open.
-CHANGEABLE = (*MEMBERSHIP, "mirror", "trace", "capture", "capture_size", "capture_keep", *IMPAIRMENTS)
 
 
 def with_port(config: Config, name: str, options: str | Mapping[str, Any]) -> Config:

@@ -9,7 +9,6 @@ them, the oldest. So a slow or malicious client costs little, and the others not
 
 import contextlib
 import io
-import ipaddress
 import json
 import logging
 import socket
@@ -26,8 +25,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from prometheus_client.exposition import choose_encoder
 
-from vecwire.errors import SCARCE, PortError, SpecError
+from vecwire.errors import SCARCE, PortError
 from vecwire.host import start
+from vecwire.service.address import Address
 from vecwire.service.metrics import registry_of
 from vecwire.service.state import Controlled
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vecwire.service")
 
-LOOPBACK = "127.0.0.1"
 MOST_CONNECTIONS = 16
 #: How long a client may take for its request, and then to take the answer, in seconds.
 PATIENCE = 5.0
@@ -45,53 +44,6 @@ ROOM = 1.0
 #: How long no connection is taken after one could not be, in seconds.
 PAUSE = 0.1
 NAME = "vecwire-metrics"
-_ALLOWED = "PORT, :PORT, ADDRESS:PORT or [ADDRESS]:PORT"
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where metrics are served.
-
-    Attributes:
-        host: an IPv4 or IPv6 address of this host.
-        port: a TCP port; 0 lets the kernel choose.
-    """
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Returns the text that means it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """Returns what ``9477``, ``:9477``, ``0.0.0.0:9477`` or ``[::1]:9477`` means.
-
-        Raises:
-            SpecError: the text is none of these.
-        """
-        host, _, port = text.strip().rpartition(":")
-        bracketed = host.startswith("[") and host.endswith("]")
-        address = _ip_address(host[1:-1] if bracketed else host or LOOPBACK)
-        number = int(port) if port.isascii() and port.isdigit() else -1
-        if address is None or (address.version == 6) != bracketed or not 0 <= number <= 0xFFFF:
-            raise SpecError(
-                f"metrics cannot be served at {text!r}: not {_ALLOWED}",
-                option="metrics",
-                given=text,
-                allowed=_ALLOWED,
-                suggestion=f"[{host}]:{port}" if ":" in host and not bracketed else None,
-            )
-        return cls(str(address), number)
-
-
-def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a text is; None where it is none."""
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
 
 
 @dataclass(slots=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vecwire.service.jsonrpc import Code, RpcError
+from vecwire.service.keys import COPIES, MEMBERSHIP, PORT
+from vecwire.spec.impairment import IMPAIRMENTS
 from vecwire.spec.text import nearest
 
 _KINDS: dict[type, str] = {str: "string", dict: "object", list: "array"}
@@ -106,11 +108,10 @@ _ONE_OR_ALL = Parameter("name", "The name of a port; without it, all of them.", 
 _PORT = Parameter("name", "The name of a port.")
 _SWITCH = Parameter("switch", "The name of a switch.")
 _LEARNED_FROM = Parameter("port", "The name of one of its ports; without it, all of them.", required=False)
-_AS_IN_THE_FILE = "spec, vlan, tagged, horizon, flood_rate, addresses, as in the file; and switch."
-_MEMBERSHIP = (
-    "Any of vlan, tagged, horizon, flood_rate, addresses, mirror, trace, capture, capture_size, capture_keep,"
-    " and what impairs it: delay, jitter, loss, duplicate, reorder, rate, limit, seed; the others stay as"
-    " they are."
+_AS_IN_THE_FILE = f"{', '.join(PORT)}, as in the file; and switch."
+_CHANGES = (
+    f"Any of {', '.join((*MEMBERSHIP, *COPIES))}, and what impairs it: {', '.join(IMPAIRMENTS)}; the others"
+    " stay as they are."
 )
 
 METHODS: dict[str, Method] = {
@@ -180,7 +181,7 @@ METHODS: dict[str, Method] = {
             "Changes how a port takes part in its switch.",
             "null",
             "set_port",
-            (_PORT, Parameter("options", _MEMBERSHIP, kind=dict)),
+            (_PORT, Parameter("options", _CHANGES, kind=dict)),
             thread=True,
             changes=True,
         ),

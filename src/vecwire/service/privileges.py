@@ -46,6 +46,7 @@ logger = logging.getLogger("vecwire.service")
 PATIENCE = 1.0
 
 _NAMED = re.compile(r"^CAP_\w+")
+_NUMBER = re.compile(r"[0-9]+")
 _MEMORY = (Path("/proc/sys/net/core/rmem_max"), Path("/proc/sys/net/core/wmem_max"))
 
 
@@ -228,18 +229,23 @@ def _comm(task: Path) -> str:
 
 
 def account_of(user: str) -> pwd.struct_passwd:
-    """A user's entry in passwd(5).
+    """A user's entry in passwd(5), by name or by number; what is both is a name, as for chown(1).
 
     Raises:
         PortError: if there is none.
     """
-    try:
+    with contextlib.suppress(KeyError):
         return pwd.getpwnam(user)
+    if not _NUMBER.fullmatch(user):
+        remedy = f"make it: useradd --system --no-create-home {user}"
+        raise PortError(f"there is no user {user}", errno=errno.ENOENT, remedy=remedy)
+    try:
+        return pwd.getpwuid(int(user))
     except KeyError:
         raise PortError(
-            f"there is no user {user}",
+            f"no user has the number {user}",
             errno=errno.ENOENT,
-            remedy=f"make it: useradd --system --no-create-home {user}",
+            remedy="name a user who is there (getent passwd): the number alone does not say which groups",
         ) from None
 
 

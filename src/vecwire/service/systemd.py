@@ -76,10 +76,6 @@ class Notifier:
         """Tells that the service is alive; due every ``watchdog_interval``. Whether that was sent."""
         return self._send("WATCHDOG=1")
 
-    def main_pid(self, pid: int) -> bool:
-        """Tells which process the service is, where it is not the one that systemd started."""
-        return self._send(f"MAINPID={pid}")
-
     def _send(self, *lines: str) -> bool:
         if not self._address or not lines:
             return False

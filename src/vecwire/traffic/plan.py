@@ -23,8 +23,10 @@ MACS = ("02:76:77:00:00:01", "02:76:77:01:00:01")
 DISCARD = 9
 FRAMES = ("udp4", "udp6", "ethernet")
 
-_RATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<prefix>[kMG]?)(?P<unit>bit(?:/s)?|frames/s)?")
-_PREFIXES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+_RATE = re.compile(
+    r"(?P<number>\d+(?:\.\d+)?)(?P<prefix>[kmgt]?)(?P<unit>bit(?:/s)?|frames/s)?", re.ASCII | re.IGNORECASE
+)
+_PREFIXES = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000, "t": 1_000_000_000_000}
 _SHUFFLE = 6985
 
 
@@ -48,18 +50,18 @@ class Rate:
 
 
 def read_rate(text: str) -> Rate:
-    """A rate from text: ``1000``, ``10k``, ``1.5Mframes/s``, ``100Mbit``, or ``max``.
+    """A rate from text: ``1000``, ``10k``, ``1.5Mframes/s``, ``100Mbit``, or ``max``; in any case.
 
     Raises:
         ValueError: It is no rate.
     """
-    if text == "max":
+    if text.lower() == "max":
         return Rate()
     match = _RATE.fullmatch(text)
     if match is None or not float(match["number"]):
         raise ValueError(f"{text!r} is no rate: write 1000, 10k, 2Mframes/s, 100Mbit or max")
-    number = float(match["number"]) * _PREFIXES[match["prefix"]]
-    return Rate(bits=number) if (match["unit"] or "").startswith("bit") else Rate(frames=number)
+    number = float(match["number"]) * _PREFIXES[match["prefix"].lower()]
+    return Rate(bits=number) if (match["unit"] or "").lower().startswith("bit") else Rate(frames=number)
 
 
 def read_sizes(text: str) -> tuple[int, ...]:
@@ -118,6 +120,8 @@ class Traffic:
             raise ValueError(f"a port is 1 to 65535, not {self.port}")
         self.pattern()
         if self.frames == "ethernet":
+            if self.addresses is not None or self.port != DISCARD:
+                raise ValueError("frames of the kind ethernet have no IP addresses and no port")
             first, destination = (int.from_bytes(_mac(each)) for each in self.macs)
             if first <= destination < first + self.flows:
                 raise ValueError(

@@ -7,14 +7,18 @@ thrown away.
 """
 
 import contextlib
+import errno
+import ipaddress
 import os
 import socket
+from collections.abc import Callable
 from functools import partial
 
 from vecwire import bpf
 from vecwire.errors import PortError
 from vecwire.transports._descriptor import Opening
-from vecwire.transports._opened import UDP_SEGMENTATION, Opened
+from vecwire.transports._offload import Offload
+from vecwire.transports._opened import Opened
 from vecwire.transports._passed import Wrong, connected, take_socket, view
 from vecwire.transports._refusal import refusal
 from vecwire.transports._sockets import enlarge_buffers
@@ -28,16 +32,32 @@ LONGEST_SEGMENT = 65000
 Address = tuple[str, int] | tuple[str, int, int, int]
 
 
-def resolve(what: str, host: str, port: int | str | None, family: int, kind: int, protocol: int) -> Address:
+_PROHIBITED = "dst is an address for all, or a route prohibits it: ip route get DST"
+_LINK_LOCAL = ipaddress.ip_network("fe80::/10")
+_NO_ZONE = "an address of one link takes its interface: fe80::1%eth0"
+
+
+def resolve(what: str, host: str, port: int | str | None, family: int) -> Address:
     """The first address of a host, by number or by name.
 
+    Args:
+        what: the option, "src" or "dst"; that of its port follows from it.
+        host: the address or the name.
+        port: a UDP port, by number or by its service's name; None for raw sockets, which have none.
+        family: AF_INET or AF_INET6.
+
     Raises:
-        PortError: if there is none.
+        PortError: if there is none, or no service of that name.
     """
     try:
-        # A service's name is one of UDP's; raw sockets have no ports.
-        found = socket.getaddrinfo(host, port, family, kind, protocol)
+        # The resolver does not know all protocols of raw sockets: it is asked for datagrams there too.
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)
     except socket.gaierror as error:
+        if error.errno == socket.EAI_SERVICE:
+            raise PortError(
+                f"{what}port={port} is no service of UDP: {error.strerror}",
+                remedy="check the name (services(5)), or give the port's number",
+            ) from error
         version = "IPv6" if family == socket.AF_INET6 else "IPv4"
         raise PortError(
             f"{what}={host} has no {version} address: {error.strerror}",
@@ -71,9 +91,7 @@ def open_connected(
     kind = socket.SOCK_DGRAM if udp else socket.SOCK_RAW
     what = "a UDP socket" if udp else "a raw IP socket"
     opened = Opened(encapsulation=encapsulation)
-    # The resolver does not know all protocols of raw sockets: it is asked for datagrams, to the same address.
-    local = resolve("src", src, srcport, family, socket.SOCK_DGRAM, 0)
-    remote = resolve("dst", dst, dstport, family, socket.SOCK_DGRAM, 0)
+    local, remote = resolve("src", src, srcport, family), resolve("dst", dst, dstport, family)
     with Opening() as made:
         try:
             tunnel = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
@@ -85,18 +103,37 @@ def open_connected(
                 _enable_udp_offloads(tunnel, opened)
             opened.rx = opened.tx = made.descriptor(partial(os.dup, tunnel.fileno()), what)
             bpf.attach(tunnel.fileno(), bpf.drop_all())
-            for doing, call, address in (
-                (f"bind to src={src}", tunnel.bind, local),
-                (f"connect to dst={dst}", tunnel.connect, remote),
-            ):
-                try:
-                    call(address)
-                except OSError as error:
-                    raise refusal(error, doing, what) from error
+            _attach(
+                f"bind to {_named('src', src, srcport)}", tunnel.bind, local, "a UDP port" if udp else what
+            )
+            _attach(f"connect to {_named('dst', dst, dstport)}", tunnel.connect, remote, "")
             _throw_away(tunnel)
             bpf.detach(tunnel.fileno())
         made.complete()
     return opened
+
+
+def _named(what: str, host: str, port: int | str | None) -> str:
+    """An address as the spec has it."""
+    return f"{what}={host}" if port is None else f"{what}={host},{what}port={port}"
+
+
+def _attach(doing: str, call: Callable[[Address], None], address: Address, row: str) -> None:
+    """Binds or connects.
+
+    Raises:
+        UnsupportedError: if this user may not.
+        PortError: if the address is not this host's or cannot be reached.
+    """
+    try:
+        call(address)
+    except OSError as error:
+        remedy = ""
+        if error.errno == errno.EACCES and not row:
+            remedy = _PROHIBITED
+        elif error.errno == errno.EINVAL and ipaddress.ip_address(address[0]) in _LINK_LOCAL:
+            remedy = _NO_ZONE  # ipv6(7): sin6_scope_id
+        raise refusal(error, doing, row, remedy=remedy) from error
 
 
 def take_connected(
@@ -155,16 +192,16 @@ def _enable_udp_offloads(tunnel: socket.socket, opened: Opened) -> None:
     try:
         tunnel.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
         opened.udp_gro = True
-        opened.offloads.append("udp gro")
+        opened.offloads.append(Offload.UDP_COALESCING)
     except OSError as error:
-        opened.refuse("udp gro", error)
+        opened.refuse(Offload.UDP_COALESCING, error)
     try:
         # Setting the option to 0 asks for nothing, and tells whether the kernel knows it.
         tunnel.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
         opened.segment_limit = LONGEST_SEGMENT
-        opened.offloads.append(UDP_SEGMENTATION)
+        opened.offloads.append(Offload.UDP_SEGMENTATION)
     except OSError as error:
-        opened.refuse(UDP_SEGMENTATION, error)
+        opened.refuse(Offload.UDP_SEGMENTATION, error)
 
 
 def _throw_away(tunnel: socket.socket) -> None:

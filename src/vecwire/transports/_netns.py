@@ -19,6 +19,7 @@ from vecwire.transports._refusal import refusal
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 NAMED = Path("/run/netns")  # ip-netns(8)
 NO_NAMESPACE = "list them with: ip netns; or give a path such as /proc/PID/ns/net"
+_REMEDIES = {errno.ENOENT: NO_NAMESPACE, errno.EINVAL: f"that is no network namespace; {NO_NAMESPACE}"}
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ def inside(netns: str | None, do: Callable[[], T]) -> T:
                 error,
                 f"enter the network namespace {netns}",
                 "the network namespace",
-                remedy=NO_NAMESPACE if error.errno == errno.ENOENT else "",
+                remedy=_REMEDIES.get(error.errno or 0, ""),
             ) from error
         return do()
 

@@ -7,16 +7,12 @@ from dataclasses import dataclass, field
 from vecwire import bpf
 from vecwire.errors import PortError
 from vecwire.transports._descriptor import Descriptor, Entry
+from vecwire.transports._offload import Offload
 from vecwire.wire.encap import Encapsulation
 
 # Bits of the super-frames that an egress takes, by gso_type (linux/virtio_net.h).
 GSO_TCP = 1 << 1 | 1 << 4
 GSO_UDP = 1 << 5
-# The names of what the path may find refused while frames move.
-UDP_SEGMENTATION = "udp segmentation"
-SUPER_FRAMES = "super-frames"
-# The name of what is judged by the port alone where the kernel refuses to.
-KERNEL_FILTER = "filter in the kernel"
 
 
 @dataclass(slots=True)
@@ -40,7 +36,7 @@ class Opened:
         encapsulation: what stands in front of frames on a tunnel.
         ifname: the interface, by the name that the kernel gave.
         ifindex: its index, by which a new interface of the same name is told from it.
-        offloads: those in force, by name.
+        offloads: those in force.
         refused: what the host refused, and its word for why.
         guard: the instructions that every filter of ``rx`` begins with.
         filtered: the descriptors with a filter, and whether each is a tap's.
@@ -63,13 +59,13 @@ class Opened:
     encapsulation: Encapsulation | None = None
     ifname: str | None = None
     ifindex: int = 0
-    offloads: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
+    offloads: list[Offload] = field(default_factory=list)
+    refused: dict[Offload, str] = field(default_factory=dict)
     guard: bpf.Program = ()
     filtered: list[tuple[Descriptor, bool]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
-    def refuse(self, what: str, error: OSError) -> None:
+    def refuse(self, what: Offload, error: OSError) -> None:
         """Notes that the host refused something that the port can do without."""
         self.refused[what] = os.strerror(error.errno) if error.errno else str(error)
 
@@ -100,7 +96,7 @@ class Opened:
                 self.filter(self.rx, judged, tap=self.rx_tun)
             except PortError as error:
                 # The kernel may have no room for it, and the port does without.
-                self.refused[KERNEL_FILTER] = error.strerror or error.message
+                self.refused[Offload.KERNEL_FILTER] = error.strerror or error.message
             else:
                 return
         if self.guard:

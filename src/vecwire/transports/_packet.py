@@ -19,7 +19,8 @@ from functools import partial
 
 from vecwire import bpf
 from vecwire.transports._descriptor import Descriptor, Opening
-from vecwire.transports._opened import GSO_TCP, GSO_UDP, SUPER_FRAMES, Opened
+from vecwire.transports._offload import Offload
+from vecwire.transports._opened import GSO_TCP, GSO_UDP, Opened
 from vecwire.transports._passed import LOST, Wrong, take_socket, view
 from vecwire.transports._refusal import missing_interface, refusal
 from vecwire.transports._sockets import enlarge_buffers
@@ -36,7 +37,6 @@ ETH_P_ALL = 3
 SIOCETHTOOL = 0x8946
 SIOCGIFINDEX = 0x8933
 ETHTOOL_GTSO = 0x0000001E
-VNET = "virtio-net header"
 #: The release from which packet sockets take UDP super-frames (include/linux/virtio_net.h).
 FIRST_WITH_USO = (6, 2)
 
@@ -184,9 +184,9 @@ def _set_up_sender(made: socket.socket, opened: Opened, ifname: str) -> None:
         _note_super_frames(made, opened, ifname)
     try:
         made.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
-        opened.offloads.append("qdisc bypass")
+        opened.offloads.append(Offload.QDISC_BYPASS)
     except OSError as error:
-        opened.refuse("qdisc bypass", error)
+        opened.refuse(Offload.QDISC_BYPASS, error)
     enlarge_buffers(made, opened)
 
 
@@ -196,7 +196,7 @@ def _receive_all(made: socket.socket, opened: Opened) -> None:
     try:
         made.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
     except OSError as error:
-        opened.refuse("promiscuous mode", error)
+        opened.refuse(Offload.PROMISCUOUS, error)
 
 
 def _take(made: Opening, wrong: Wrong, what: str) -> Descriptor:
@@ -255,10 +255,10 @@ def _enable_vnet(made: socket.socket, opened: Opened) -> int:
     except OSError as error:
         # One that was passed in may have them already.
         if not _has_vnet(made):
-            opened.refuse(VNET, error)
+            opened.refuse(Offload.VNET_HEADER, error)
             return 0
-    if VNET not in opened.offloads:
-        opened.offloads.append(VNET)
+    if Offload.VNET_HEADER not in opened.offloads:
+        opened.offloads.append(Offload.VNET_HEADER)
     return SHORT
 
 
@@ -274,13 +274,13 @@ def _note_super_frames(made: socket.socket, opened: Opened, ifname: str) -> None
     """Notes which super-frames an interface takes."""
     if not _segments(made, ifname):
         # Past the queueing discipline the kernel cuts nothing: see ``uncut`` in path/send.py.
-        opened.refused[SUPER_FRAMES] = f"{ifname} does not segment: ethtool -K {ifname} tso on"
+        opened.refused[Offload.SUPER_FRAMES] = f"{ifname} does not segment: ethtool -K {ifname} tso on"
         return
     opened.gso = GSO_TCP
-    opened.offloads.append("tcp super-frames")
+    opened.offloads.append(Offload.TCP_SUPER_FRAMES)
     if takes_udp_super_frames():
         opened.gso |= GSO_UDP
-        opened.offloads.append("udp super-frames")
+        opened.offloads.append(Offload.UDP_SUPER_FRAMES)
 
 
 def _segments(made: socket.socket, ifname: str) -> bool:
@@ -298,9 +298,9 @@ def _ignore_outgoing(made: socket.socket, opened: Opened) -> bpf.Program:
     """Has frames that this host sends not come back; the guard of the filter that does it where need be."""
     try:
         made.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-        opened.offloads.append("ignore outgoing")
+        opened.offloads.append(Offload.IGNORE_OUTGOING)
     except OSError as error:
         # Before Linux 4.20: a filter tells them, later and at more cost.
-        opened.refuse("ignore outgoing", error)
+        opened.refuse(Offload.IGNORE_OUTGOING, error)
         return bpf.only(outgoing=False)
     return ()

@@ -27,7 +27,8 @@ from vecwire.spec import HybridSpec, Impairment, L2tpv3Spec, RawSpec, Spec, pars
 from vecwire.transports import _netns, bess
 from vecwire.transports._descriptor import Descriptor
 from vecwire.transports._filters import wanted
-from vecwire.transports._opened import SUPER_FRAMES, UDP_SEGMENTATION, Opened
+from vecwire.transports._offload import Offload
+from vecwire.transports._opened import Opened
 from vecwire.transports._packet import bound_index, interface_index
 from vecwire.transports._refusal import refusals
 from vecwire.transports._sockets import enable_timestamps
@@ -273,15 +274,15 @@ class TransportPort:
         limit = self.channel.segment_limit
         if limit < opened.segment_limit:
             # What the kernel refused while frames moved: the channel does without since.
-            refused[UDP_SEGMENTATION] = (
+            refused[Offload.UDP_SEGMENTATION] = (
                 f"packets longer than {limit} octets leave one by one"
                 if limit
                 else "packets leave one by one"
             )
             if not limit:
-                offloads.remove(UDP_SEGMENTATION)
+                offloads.remove(Offload.UDP_SEGMENTATION)
         if self.channel.gso != opened.gso:
-            refused[SUPER_FRAMES] = "the interface refused them, and does not segment"
+            refused[Offload.SUPER_FRAMES] = "the interface refused them, and does not segment"
         descriptors = {
             role: owned.number
             for role, owned in (("rx", opened.rx), ("tx", opened.tx), ("listen", opened.listener))
@@ -294,8 +295,8 @@ class TransportPort:
             ifname=opened.ifname,
             mtu=self.spec.mtu,
             overhead=self.spec.overhead,
-            offloads=tuple(offloads),
-            refused=MappingProxyType(refused),
+            offloads=tuple(each.value for each in offloads),
+            refused=MappingProxyType({each.value: why for each, why in refused.items()}),
             up=not self._closed and not self.channel.lost,
         )
 

@@ -5,6 +5,7 @@ import errno
 from collections.abc import Iterator
 
 from vecwire.errors import PortError, UnsupportedError, VecwireError
+from vecwire.transports._offload import Offload
 
 PRIVILEGES = "run as root, or in a user namespace of your own: unshare --user --map-root-user --net"
 IN_CONTAINER = "run as root; in a container, let its seccomp profile allow unshare(2)"
@@ -23,6 +24,12 @@ REMEDIES: dict[str, dict[int, str]] = {
     "a UDP socket": {
         errno.EAFNOSUPPORT: "IPv6 is off on this host: leave v6 out, or switch it on",
     },
+    "a UDP port": {
+        errno.EACCES: (
+            "run as root, or choose a srcport from sysctl net.ipv4.ip_unprivileged_port_start on; "
+            "CAP_NET_BIND_SERVICE is needed below"
+        ),
+    },
     "/dev/net/tun": {
         errno.ENOENT: "load the module tun: modprobe tun; give a container the device: --device /dev/net/tun",
         errno.ENODEV: "load the module tun: modprobe tun",
@@ -37,8 +44,8 @@ REMEDIES: dict[str, dict[int, str]] = {
         ),
         errno.EACCES: "run as root: CAP_NET_ADMIN is needed",
     },
-    "udp segmentation": {errno.ENETUNREACH: "set the loopback up: ip link set lo up"},
-    "udp coalescing": {errno.ENETUNREACH: "set the loopback up: ip link set lo up"},
+    Offload.UDP_SEGMENTATION: {errno.ENETUNREACH: "set the loopback up: ip link set lo up"},
+    Offload.UDP_COALESCING: {errno.ENETUNREACH: "set the loopback up: ip link set lo up"},
     "a Unix socket": {
         errno.EPROTONOSUPPORT: "this kernel has no SEQPACKET over Unix sockets",
     },
@@ -65,21 +72,26 @@ REMEDIES: dict[str, dict[int, str]] = {
 }
 #: What to do about what a port can work without, by the name under which it notes it as refused.
 WITHOUT: dict[str, str] = {
-    "receive buffer": "sysctl -w net.core.rmem_max=4194304, or run with CAP_NET_ADMIN",
-    "send buffer": "sysctl -w net.core.wmem_max=4194304, or run with CAP_NET_ADMIN",
-    "virtio-net header": "use a kernel whose tun or packet sockets have it",
-    "udp super-frames": "Linux 6.2 and later have them; until then UDP is cut before it gets here",
-    "tcp super-frames": "use a kernel whose tun has TUNSETOFFLOAD",
-    "checksum": "use a kernel whose tun has TUNSETOFFLOAD",
-    "udp segmentation": "Linux 4.18 and later have it; until then every segment is sent on its own",
-    "udp coalescing": "Linux 5.0 and later have it; until then every segment is received on its own",
-    "qdisc bypass": "Linux 3.14 and later have it; until then frames are queued",
-    "ignore outgoing": "Linux 4.20 and later have it; until then a filter does the same",
-    "filter in the kernel": "sysctl -w net.core.optmem_max=131072; until then the port judges frames",
-    "promiscuous mode": "run with CAP_NET_RAW; until then only frames for the interface come in",
+    Offload.RECEIVE_BUFFER: "sysctl -w net.core.rmem_max=4194304, or run with CAP_NET_ADMIN",
+    Offload.SEND_BUFFER: "sysctl -w net.core.wmem_max=4194304, or run with CAP_NET_ADMIN",
+    Offload.VNET_HEADER: "use a kernel whose tun or packet sockets have it",
+    Offload.UDP_SUPER_FRAMES: "Linux 6.2 and later have them; until then UDP is cut before it gets here",
+    Offload.TCP_SUPER_FRAMES: "use a kernel whose tun has TUNSETOFFLOAD",
+    Offload.CHECKSUM: "use a kernel whose tun has TUNSETOFFLOAD",
+    Offload.SUPER_FRAMES: "ethtool -K DEVICE tso on; until then they are cut before they are sent",
+    Offload.UDP_SEGMENTATION: "Linux 4.18 and later have it; until then every segment is sent on its own",
+    Offload.UDP_COALESCING: "Linux 5.0 and later have it; until then every segment is received on its own",
+    Offload.QDISC_BYPASS: "Linux 3.14 and later have it; until then frames are queued",
+    Offload.IGNORE_OUTGOING: "Linux 4.20 and later have it; until then a filter does the same",
+    Offload.KERNEL_FILTER: "sysctl -w net.core.optmem_max=131072; until then the port judges frames",
+    Offload.PROMISCUOUS: "run with CAP_NET_RAW; until then only frames for the interface come in",
+    Offload.TIMESTAMPS: "use a kernel whose sockets have SO_TIMESTAMPNS; until then no frame has a time",
 }
 #: The remedies for what is the world's fault, not this user's or host's.
 WORLD: dict[int, str] = {
+    errno.EACCES: "let this user in: namei -l PATH shows the modes of it and of the folders on the way",
+    errno.ENOTDIR: "what stands before the last / must be a folder",
+    errno.EROFS: "that file system is read-only: choose another path",
     errno.EADDRINUSE: "something else has that address: choose another port or path, or end it",
     errno.EADDRNOTAVAIL: "src must be an address of this host, in the namespace of netns=: ip address",
     errno.EBUSY: "another process has it open: end it, or choose another name",

@@ -3,6 +3,7 @@
 import socket
 
 from vecwire import bpf
+from vecwire.transports._offload import Offload
 from vecwire.transports._opened import Opened
 
 SO_SNDBUFFORCE = 32
@@ -11,8 +12,8 @@ SO_TIMESTAMPNS = 35
 #: Room for a few dozen super-frames, as the kernel accounts them.
 BUFFER = 4 * 1024 * 1024
 SIZES = (
-    ("receive buffer", socket.SO_RCVBUF, SO_RCVBUFFORCE, "net.core.rmem_max"),
-    ("send buffer", socket.SO_SNDBUF, SO_SNDBUFFORCE, "net.core.wmem_max"),
+    (Offload.RECEIVE_BUFFER, socket.SO_RCVBUF, SO_RCVBUFFORCE, "net.core.rmem_max"),
+    (Offload.SEND_BUFFER, socket.SO_SNDBUF, SO_SNDBUFFORCE, "net.core.wmem_max"),
 )
 
 
@@ -39,6 +40,6 @@ def enable_timestamps(opened: Opened) -> None:
             with bpf.as_socket(opened.rx.fileno()) as receiver:
                 receiver.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         except OSError as error:
-            opened.refuse("timestamps", error)
+            opened.refuse(Offload.TIMESTAMPS, error)
             return
     opened.stamps = True

@@ -13,6 +13,7 @@ from functools import partial
 
 from vecwire import bpf
 from vecwire.transports._descriptor import Descriptor, Opening
+from vecwire.transports._offload import Offload
 from vecwire.transports._opened import GSO_TCP, GSO_UDP, Opened
 from vecwire.transports._passed import LOST, Wrong, take
 from vecwire.transports._refusal import refusal
@@ -38,10 +39,10 @@ TUN_F_USO4 = 0x20
 TUN_F_USO6 = 0x40
 TCP = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
 #: What is asked for, the most first, and its name.
-OFFLOADS: tuple[tuple[int, str], ...] = (
-    (TCP | TUN_F_USO4 | TUN_F_USO6, "udp super-frames"),
-    (TCP, "tcp super-frames"),
-    (TUN_F_CSUM, "checksum"),
+OFFLOADS: tuple[tuple[int, Offload], ...] = (
+    (TCP | TUN_F_USO4 | TUN_F_USO6, Offload.UDP_SUPER_FRAMES),
+    (TCP, Offload.TCP_SUPER_FRAMES),
+    (TUN_F_CSUM, Offload.CHECKSUM),
 )
 
 
@@ -71,9 +72,9 @@ def open_tap(made: Opening, opened: Opened, ifname: str, *, gro: bool) -> Descri
     opened.ifname = _select(fd, ifname, flags)
     opened.ifindex = socket.if_nametoindex(opened.ifname)
     if not vnet:
-        opened.refused["virtio-net header"] = "this kernel's tun has none"
+        opened.refused[Offload.VNET_HEADER] = "this kernel's tun has none"
         return descriptor
-    opened.offloads.append("virtio-net header")
+    opened.offloads.append(Offload.VNET_HEADER)
     # A persistent tap keeps the length that its last user set.
     fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("=i", SHORT))
     opened.tx_vnet = SHORT
@@ -106,11 +107,11 @@ def take_tap(made: Opening, opened: Opened, given: int | str, option: str, *, gr
         raise wrong.error("has four octets in front of each frame: attach it with IFF_NO_PI")
     opened.ifname = name.split(b"\0", 1)[0].decode()
     if flags & IFF_VNET_HDR:
-        opened.offloads.append("virtio-net header")
+        opened.offloads.append(Offload.VNET_HEADER)
         opened.tx_vnet = _header_length(fd)
         _set_offloads(fd, opened, gro=gro)
     else:
-        opened.refused["virtio-net header"] = "the descriptor was attached without IFF_VNET_HDR"
+        opened.refused[Offload.VNET_HEADER] = "the descriptor was attached without IFF_VNET_HDR"
     return descriptor
 
 

@@ -122,14 +122,13 @@ def _connect(made: Opening, client: socket.socket, dst: str, src: str | None, op
 def _bind(made: Opening, unbound: socket.socket, path: str, option: str, opened: Opened) -> None:
     """Binds to a path, which is unlinked at close, or to an abstract name."""
     entry = None
-    if not path.startswith("@"):
-        _remove_stale(path)
-        entry = Entry(path)
-        made.callback(entry.remove)
-        opened.entries.append(entry)
-    address = address_of(path)
     try:
-        unbound.bind(address)
+        if not path.startswith("@"):
+            _remove_stale(path)
+            entry = Entry(path)
+            made.callback(entry.remove)
+            opened.entries.append(entry)
+        unbound.bind(address_of(path))
         if entry is not None:
             entry.made = True
             entry.recognize()
@@ -138,17 +137,20 @@ def _bind(made: Opening, unbound: socket.socket, path: str, option: str, opened:
 
 
 def _remove_stale(path: str) -> None:
-    """Removes a socket that nobody serves any more; anything else is left where it is."""
+    """Removes a socket that nobody has any more; anything else is left where it is.
+
+    Whoever has it is not disturbed: a datagram socket is no client of a SEQPACKET one. The kernel looks for
+    who is bound to the path first, in whatever network namespace, and then at the kind (unix(7): EPROTOTYPE).
+    """
     with contextlib.suppress(FileNotFoundError):
         # Of a Path's, os.stat tells want of memory as a wrong type.
         if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-            probe.setblocking(False)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             try:
                 probe.connect(path)
             except ConnectionRefusedError:
                 os.unlink(path)  # noqa: PTH108
             except OSError:
-                # Somebody is there, or may be: binding will say so.
+                # Somebody has it, or may have: binding will say so.
                 return

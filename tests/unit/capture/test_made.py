@@ -79,6 +79,32 @@ def test_pipes_and_devices_are_written_to(tmp_path: Path) -> None:
     write(open_named(Path("/dev/null")))
 
 
+@pytest.mark.parametrize("linked", [False, True], ids=["named", "linked"])
+def test_a_pipe_is_waited_for_with_patience(tmp_path: Path, linked: bool) -> None:
+    """While nobody reads it, it is asked again whether to wait; who reads it then gets what is written."""
+    pipe, asked, readers = tmp_path / "pipe", [False, True, True], list[int]()
+    os.mkfifo(pipe)
+    path = tmp_path / "link" if linked else pipe
+    if linked:
+        path.symlink_to(pipe)
+
+    def patient() -> bool:
+        if len(asked) == 1:
+            readers.append(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+            return True
+        return asked.pop()
+
+    number = open_named(path, patient)
+    assert os.get_blocking(number)
+    write(number)
+    with os.fdopen(readers[0], "rb") as file:
+        assert file.read() == b"new"
+    with pytest.raises(PortError, match=f"^nobody reads {path}") as raised:
+        open_named(path, asked.pop)
+    assert raised.value.remedy
+    assert not asked
+
+
 @pytest.mark.parametrize("there", [True, False], ids=["there", "not there"])
 def test_a_link_of_ones_own_is_followed(tmp_path: Path, there: bool) -> None:
     """The file that it leads to is written, and made where there is none."""
@@ -113,10 +139,10 @@ def test_a_link_that_is_exchanged_meanwhile_is_refused(
     target.write_bytes(b"precious")
     opened = os.open
 
-    def exchanged(name: Path, flags: int) -> int:
+    def exchanged(name: Path, flags: int, mode: int) -> int:
         path.unlink()
         path.symlink_to(target)
-        number = opened(name, flags)
+        number = opened(name, flags, mode)
         path.unlink()
         path.symlink_to("mine")
         return number
@@ -149,3 +175,11 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, make: Callable[[Path], 
     for path in (tmp_path / "folder", tmp_path / "nothing" / "x"):
         with pytest.raises(PortError, match=f"cannot be written to {path}"):
             make(path)
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("absent/x", "make the folder"), ("", "a file in that folder")])
+def test_what_to_do_is_told(tmp_path: Path, name: str, remedy: str) -> None:
+    """A name that cannot be written to is an error that says what to do."""
+    with pytest.raises(PortError, match="cannot be written to") as caught:
+        open_named(tmp_path / name)
+    assert remedy in str(caught.value.remedy)

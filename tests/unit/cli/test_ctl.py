@@ -12,6 +12,8 @@ from typer.testing import CliRunner, Result
 from peers.controlled import PORTS, Fake
 from vecwire.cli import application
 from vecwire.cli.ctl import SUBCOMMANDS
+from vecwire.cli.ctl._membership import SETTINGS
+from vecwire.service.keys import CHANGEABLE, PORT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +62,7 @@ def test_ports(path: str) -> None:
         ["a", "up", "cable backhaul", "-", "5", "6", "0"],
         ["b", "up", "cable backhaul", "-", "6", "5", "0"],
     ]
-    assert why == ["guest1: down for 12 s: no peer has connected yet"]
+    assert why == ["guest1: down for 12 s: no client is connected"]
     assert [port["name"] for port in objects(path, "ports")] == [port.name for port in PORTS]
 
 
@@ -152,8 +154,9 @@ def test_add(fake: Fake, path: str) -> None:
     result = ctl(path, "add", "c", "tap,ifname=tap3")
     assert result.stdout == "added c, and joined to nothing\n"
     words = ["--switch", "lan", "--vlan", "5", "--tagged", "6,7", "--horizon", "mesh"]
-    more = ["--flood-rate", "100", "--addresses", "8"]
-    assert ctl(path, "add", "d", "tap,ifname=tap4", *words, *more).stdout == "added d to switch lan\n"
+    more = ["--flood-rate", "100", "--addresses", "8", "--mirror", "probe", "--trace"]
+    files = ["--capture", "/d.pcap", "--capture-size", "5000", "--capture-keep", "3"]
+    assert ctl(path, "add", "d", "tap,ifname=tap4", *words, *more, *files).stdout == "added d to switch lan\n"
     assert fake.told == [
         ("add_port", "c", {"spec": "tap,ifname=tap3"}),
         (
@@ -167,9 +170,23 @@ def test_add(fake: Fake, path: str) -> None:
                 "horizon": "mesh",
                 "flood_rate": 100,
                 "addresses": 8,
+                "mirror": "probe",
+                "trace": True,
+                "capture": "/d.pcap",
+                "capture_size": 5000,
+                "capture_keep": 3,
             },
         ),
     ]
+    assert [*fake.told[1][2]] == ["spec", "switch", *PORT[1:]]
+
+
+def test_every_key_that_can_be_set_has_its_meaning(path: str) -> None:
+    """The keys of set are those that the service changes; its help and the completion have each."""
+    assert tuple(SETTINGS) == CHANGEABLE
+    text = ctl(path, "set", "--help").stdout
+    for key, meaning in SETTINGS.items():
+        assert f"    {key:<13} {meaning}\n" in text
 
 
 def test_stop(fake: Fake, path: str) -> None:
@@ -190,6 +207,14 @@ def test_shared_options_stand_anywhere(path: str, tmp_path: Path) -> None:
 
 
 # What goes wrong.
+
+
+def test_an_option_without_its_value_is_told(path: str) -> None:
+    """Wherever --socket stands, it is what is told to lack its path."""
+    for words in (["status", "--socket"], ["--json", "ports", "guest1", "--socket"], ["--socket"]):
+        result = ctl(path, *words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "--socket PATH" in result.stderr
 
 
 def test_no_service(tmp_path: Path) -> None:

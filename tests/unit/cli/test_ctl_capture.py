@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import pytest
 from scapy.utils import rdpcap
 
 from peers.background import Background
@@ -19,6 +21,7 @@ from peers.command import vecwire_command
 from peers.dropping import record
 from peers.net import wait_until
 from vecwire.capture import CaptureReader
+from vecwire.cli._common import NOT_FOR_A_TERMINAL
 from vecwire.cli._wakeup import Wakeup
 from vecwire.cli.ctl._capture import RECORDS, _Taking
 
@@ -201,13 +204,10 @@ def test_drops_are_written(fake: Fake, path: str, tmp_path: Path) -> None:
 
 def test_what_drops_cannot_be_is_told(path: str, tmp_path: Path) -> None:
     """A pcap has no place for a reason, and a capture is of a port or of drops: each says what to do."""
-    for arguments, wanted, code in (
-        (("--drops", "-w", str(tmp_path / "x.pcap")), "x.pcapng", 1),
-        ((), "--drops", 2),
-    ):
+    for arguments, wanted in ((("--drops", "-w", str(tmp_path / "x.pcap")), "x.pcapng"), ((), "--drops")):
         argv = vecwire_command("ctl", "--socket", path, "capture", *arguments)
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
-        assert done.returncode == code
+        assert done.returncode == 2
         assert wanted in done.stderr
 
 
@@ -229,3 +229,37 @@ def test_a_file_that_cannot_be_written(path: str, tmp_path: Path) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 1
     assert "a.pcap" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_pipe_without_a_reader_is_waited_for_until_a_signal(
+    fake: Fake, path: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    """A named pipe whose other end nobody has opened keeps no capture from ending; the error says so."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with Feeding(fake, path, "-w", str(pipe)) as capture:
+        capture.running.process.send_signal(number)
+        assert capture.running.wait(30) == 1
+        assert f"nobody reads {pipe}" in capture.running.errors
+
+
+@pytest.mark.parametrize("command", [("dump", "raw,ifname=lo"), ("ctl", "capture", "a")])
+def test_a_terminal_gets_no_capture(path: str, command: tuple[str, ...]) -> None:
+    """Standard output that is a terminal is a wrong option to every command that captures."""
+    ours, theirs = os.openpty()
+    try:
+        done = subprocess.run(
+            vecwire_command(*command, "-w", "-"),
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30,
+            env={**os.environ, "VECWIRE_SOCKET": path},
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 2
+    assert NOT_FOR_A_TERMINAL in " ".join(done.stderr.split())

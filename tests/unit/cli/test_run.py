@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from vecwire.cli import application
 from vecwire.cli._completion import complete_file
+from vecwire.service.config import examine_file
 from vecwire.service.daemon import Settings
 from vecwire.service.schema import shipped
 
@@ -146,13 +148,59 @@ def test_options_reach_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("x.toml").exit_code == 0
     arguments = "x.toml --json --workers 3 --pin --control /c --metrics 9477 --user me --duration 2"
     assert run(*arguments.split()).exit_code == 0
+    assert run("x.toml", "--no-pin", "--seccomp", "off", "-v").exit_code == 0
+    given = {"workers": 3, "pin": True, "control": "/c", "metrics": "9477", "user": "me"}
     assert calls == [
         (Path("x.toml"), Settings()),
-        (
-            Path("x.toml"),
-            Settings(workers=3, pin=True, control="/c", metrics="9477", user="me", duration=2.0),
-        ),
+        (Path("x.toml"), Settings(given, duration=2.0)),
+        (Path("x.toml"), Settings({"pin": False, "seccomp": "off"}, level=logging.DEBUG)),
     ]
+
+
+def test_options_are_held_to_the_rules_of_the_file(file: Path, wrong: Path) -> None:
+    """What no file may say no option may, for --check and before anything is opened."""
+    options = {
+        "--control": ("relative", "@abs", ""),
+        "--metrics": ("70000", "localhost:1"),
+        "--user": ("", "a b"),
+    }
+    for mode in ([], ["--check"]):
+        for option, values in options.items():
+            for value in values:
+                result = run(*mode, option, value, file)
+                assert (result.exit_code, result.stdout) == (2, "")
+                assert f"the command line: {option}: must be " in result.stderr
+                assert f", not {value!r}" in result.stderr
+                assert "  remedy: write " in result.stderr
+    result = run("--check", "--metrics", "x", wrong)
+    assert f"{wrong} and the command line have 3 errors" in result.stderr
+
+
+def test_right_options_go_before_the_file(tmp_path: Path) -> None:
+    """Each key that is given is the option's, each other the file's; a key can be turned off too."""
+    path = tmp_path / "told.toml"
+    path.write_text('[service]\npin = true\nworkers = 3\nmetrics = "1"\n', encoding="utf-8")
+    told = examine_file(path, {"pin": False, "metrics": "[::1]:2"})
+    assert (told.service.pin, told.service.workers, told.service.metrics) == (False, 3, "[::1]:2")
+    assert told.config.service.pin
+    assert run("--check", "--no-pin", "--workers", "2", path).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "strange"),
+    [
+        ("--check --schema", "--schema does not go with --check"),
+        ("--unit --check x.toml", "--unit does not go with --check"),
+        ("--schema x.toml", "--schema does not go with FILE"),
+        ("--unit x.toml --workers 3 --json", "--unit does not go with --workers, --json"),
+        ("--check x.toml --duration 5", "--check does not go with --duration"),
+    ],
+)
+def test_modes_take_nothing_that_they_do_not_read(arguments: str, strange: str) -> None:
+    """What a mode would ignore is a usage error."""
+    result = run(*arguments.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert strange in result.stderr
 
 
 def test_only_run_waits_for_pydantic() -> None:

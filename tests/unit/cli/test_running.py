@@ -24,7 +24,14 @@ from vecwire.transports._refusal import WITHOUT
 )
 def test_ports_have_short_names_of_their_own(texts: list[str], names: list[str]) -> None:
     """A port is named after its transport and what it is attached to, twice the same never."""
-    assert _running.label_all([parse(text) for text in texts]) == names
+    infos = [PortInfo(spec.transport, str(spec), {}) for spec in map(parse, texts)]
+    assert _running.label_all(infos) == names
+
+
+def test_a_pattern_is_named_by_what_became_of_it() -> None:
+    """Of a tap that the kernel has numbered, people learn the number."""
+    info = PortInfo("tap", "transport=tap,ifname=a%d,netns=blue", {}, ifname="a7")
+    assert _running.label_all([info]) == ["tap a7 in blue"]
 
 
 REFUSED = PortInfo(

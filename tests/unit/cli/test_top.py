@@ -219,7 +219,7 @@ def test_the_selected_port_stays_in_view() -> None:
 def test_what_is_the_matter_is_said_of_the_selected_port() -> None:
     """Drops come with their reasons, a port that is down with its own."""
     shown = Shown()
-    assert shown.press("j", "j")[-2] == "guest1: down for 12 s: no peer has connected yet"
+    assert shown.press("j", "j")[-2] == "guest1: down for 12 s: no client is connected"
     port = shown.asked.fake.ports["guest1"]
     shown.asked.fake.ports["guest1"] = replace(port, up=True, why=None)
     shown.asked.fake.count("guest1", tx_down=57)

@@ -120,7 +120,7 @@ def test_a_session(fake: Fake, path: str) -> None:
         terminal.wait_for(" M")
         terminal.type(b"\x1b[B")
         terminal.type(b"\x1b[B\r")
-        terminal.wait_for("no peer has connected yet")
+        terminal.wait_for("no client is connected")
         terminal.wait_for("Esc back")
         terminal.type(b"\x1b")
         terminal.wait_for("port▲")
@@ -221,7 +221,7 @@ def test_readings_as_objects(path: str) -> None:
     assert second["seconds"] > first["seconds"] > 0
     assert first["service"]["pid"] == 4711
     port = first["ports"][1]
-    assert (port["name"], port["up"], port["why"]) == ("guest1", False, "no peer has connected yet")
+    assert (port["name"], port["up"], port["why"]) == ("guest1", False, "no client is connected")
     assert port["counters"]["tx_down"] == 7
     assert port["per_second"]["rx_frames"] == 0
     assert port["batch"] == {"rx": 0, "tx": 0}

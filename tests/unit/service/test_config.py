@@ -10,8 +10,9 @@ import pytest
 
 from vecwire.errors import ConfigError, Fault
 from vecwire.service import config as module
-from vecwire.service._models import TABLES, Allowed, Config, Part, allowed
-from vecwire.service.config import from_document, horizons, load, loads, memberships, metrics_address
+from vecwire.service._models import TABLES, Allowed, Config, Part, PortConfig, allowed
+from vecwire.service.config import from_document, horizons, load, loads, memberships
+from vecwire.service.keys import PORT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,6 +151,7 @@ def test_a_wrong_spec_is_shown_with_its_caret() -> None:
         ('[service]\ncontrol = "@a"', 2, "service.control", "no mode", "an absolute path"),
         (f'[service]\ncontrol = "/{"a" * 107}"', 2, "service.control", "108 octets", "at most 107"),
         ('[service]\nmetrics = "::1:80"', 2, "service.metrics", "in brackets", "[::1]:9477"),
+        ('[service]\nmetrics = "localhost:80"', 2, "service.metrics", "no name is looked up", "[::1]:9477"),
         ('[service]\nmetrics = "127.0.0.1:65536"', 2, "service.metrics", "not '127.0.0.1:65536'", "9477"),
         ("service = 1", 1, "service", "must be a table: [service], not 1", "a table"),
         ("ports = []", 1, "ports", "a table of ports", "[ports]"),
@@ -313,28 +315,9 @@ def test_horizons_keep_the_numbers_in_force() -> None:
     assert memberships(grouped("c", "a"), second)["p0"]["horizon"] == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("9477", ("127.0.0.1", 9477)),
-        (":0", ("127.0.0.1", 0)),
-        ("0.0.0.0:1", ("0.0.0.0", 1)),  # noqa: S104 # nothing is bound
-        ("[::]:65535", ("::", 65535)),
-        ("localhost:80", ("localhost", 80)),
-    ],
-)
-def test_metrics_addresses(text: str, address: tuple[str, int]) -> None:
-    """An address is a host and a port; the host is loopback if left out."""
-    assert metrics_address(text) == address
-
-
-@pytest.mark.parametrize(
-    "text", ["", "a", "a:", "1.2.3.4", "::1", "[::1]", "65536", "a b:1", "[a:1", "1.2.3:4"]
-)
-def test_what_is_no_metrics_address(text: str) -> None:
-    """What names no address or no port is refused."""
-    with pytest.raises(ValueError, match=r"^"):
-        metrics_address(text)
+def test_keys_of_a_port_are_named_once() -> None:
+    """What a port's table may hold is what errors, helps and the control socket name."""
+    assert tuple(PortConfig.model_fields) == PORT
 
 
 def test_every_key_says_what_is_allowed() -> None:

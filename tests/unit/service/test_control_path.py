@@ -213,7 +213,7 @@ def test_a_signal_is_heard_while_the_lock_is_waited_for(
     monkeypatch.setattr(module, "_holder", lambda _: os.kill(os.getpid(), signal.SIGTERM))
     monkeypatch.setattr(logs, "set_up", lambda *_, **__: logs.LimitedHandler(sys.stderr, logs.RateLimit()))
     called: list[object] = []
-    serve(file, Settings(control=str(held)), ready=called.append, ended=called.append)
+    serve(file, Settings({"control": str(held)}), ready=called.append, ended=called.append)
     assert not called
 
 

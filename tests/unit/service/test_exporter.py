@@ -16,9 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from peers.net import open_descriptors, wait_until
 from peers.told import Told
-from vecwire.errors import PortError, SpecError
+from vecwire.errors import PortError
 from vecwire.service import exporter
-from vecwire.service.exporter import MOST_CONNECTIONS, NAME, Address, Exporter
+from vecwire.service.address import Address
+from vecwire.service.exporter import MOST_CONNECTIONS, NAME, Exporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -317,43 +318,3 @@ def test_ipv6_is_served(service: Told) -> None:
     """The loopback of IPv6 does as well."""
     with Exporter(service, Address("::1", 0)) as made:
         assert get(made, "/healthz")[0] == 200
-
-
-@pytest.mark.parametrize(
-    ("text", "host", "port"),
-    [
-        ("9477", "127.0.0.1", 9477),
-        (":9477", "127.0.0.1", 9477),
-        ("0.0.0.0:9477", "0.0.0.0", 9477),  # noqa: S104 what somebody may write
-        ("[::1]:9477", "::1", 9477),
-        (" 127.0.0.1:0 ", "127.0.0.1", 0),
-        ("127.0.0.1:65535", "127.0.0.1", 65535),
-    ],
-)
-def test_addresses_are_read(text: str, host: str, port: int) -> None:
-    """The loopback unless told otherwise; what is shown means the same."""
-    address = Address.parse(text)
-    assert address == Address(host, port)
-    assert Address.parse(str(address)) == address
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", ":", "host", "host:9477", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:9477"),
-        *("[]:9477", "[127.0.0.1]:9477", "127.0.0.1:9477:1", "127.0.0.1:٣", "1.2.3:9477", "[::1:9477"),
-    ],
-)
-def test_what_is_no_address_is_told(text: str) -> None:
-    """The error says what was given and what is allowed."""
-    with pytest.raises(SpecError, match="metrics cannot be served") as caught:
-        Address.parse(text)
-    assert caught.value.given == text
-    assert "ADDRESS:PORT" in str(caught.value.allowed)
-
-
-def test_an_address_without_brackets_is_put_right() -> None:
-    """An IPv6 address that lacks its brackets is suggested with them."""
-    with pytest.raises(SpecError) as caught:
-        Address.parse("::1:9477")
-    assert caught.value.suggestion == "[::1]:9477"

@@ -11,7 +11,8 @@ import pytest
 from vecwire.confine.capabilities import NAMES, Privileges
 from vecwire.errors import PortError
 from vecwire.service import privileges
-from vecwire.service.privileges import buffers_are_limited, keep, needed
+from vecwire.service.config import loads
+from vecwire.service.privileges import account_of, buffers_are_limited, keep, needed
 from vecwire.spec import SPEC_CLASSES, parse
 
 RAW, ADMIN, BIND, NAMESPACES = "CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_SYS_ADMIN"
@@ -113,3 +114,19 @@ def test_a_user_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         keep((), "vecwire-nobody")
     assert "useradd --system" in str(caught.value.remedy)
     assert Privileges.read() == before
+
+
+@pytest.mark.parametrize("user", ["0", "root", "65534", "nobody"])
+def test_a_user_is_named_or_numbered(user: str) -> None:
+    """The name or the number of a user, as text, is what a file may say, and the user is found by either."""
+    told = loads(f'[service]\nuser = "{user}"').service.user
+    assert told == user
+    assert user in {(account := account_of(told)).pw_name, str(account.pw_uid)}
+
+
+@pytest.mark.parametrize("number", ["4294967294", "99999999999999999999999"])
+def test_a_number_that_no_user_has_is_told(number: str) -> None:
+    """No user is made of it: the remedy is to name one who is there."""
+    with pytest.raises(PortError, match=f"no user has the number {number}") as caught:
+        account_of(number)
+    assert "useradd" not in str(caught.value.remedy)

@@ -36,9 +36,8 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
         (lambda notifier: notifier.stopping("bye"), ["STOPPING=1", "STATUS=bye"]),
         (lambda notifier: notifier.status("a\nREADY=1"), ["STATUS=a READY=1"]),
         (lambda notifier: notifier.watchdog(), ["WATCHDOG=1"]),
-        (lambda notifier: notifier.main_pid(42), ["MAINPID=42"]),
     ],
-    ids=["ready", "ready-status", "reloading", "stopping", "status", "watchdog", "main-pid"],
+    ids=["ready", "ready-status", "reloading", "stopping", "status", "watchdog"],
 )
 def test_each_message_is_one_datagram(
     manager: tuple[socket.socket, str], tell: Callable[[Notifier], bool], lines: list[str]

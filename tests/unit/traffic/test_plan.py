@@ -15,6 +15,10 @@ from vecwire.traffic import IMIX, Rate, Traffic, read_rate, read_sizes
         ("1.5Mframes/s", Rate(frames=1_500_000)),
         ("100Mbit", Rate(bits=100e6)),
         ("2.5Gbit/s", Rate(bits=2.5e9)),
+        ("100mbit", Rate(bits=100e6)),
+        ("10Kbit", Rate(bits=10e3)),
+        ("10K", Rate(frames=10_000)),
+        ("1TBit/s", Rate(bits=1e12)),
         ("max", Rate()),
     ],
 )
@@ -23,7 +27,7 @@ def test_rates(text: str, rate: Rate) -> None:
     assert read_rate(text) == rate
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "fast", "10 k", "10Kbit", "1e3"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "fast", "10 k", "10kbyte", "1e3", "\u0661k"])
 def test_what_is_no_rate(text: str) -> None:
     """What is no rate is refused with what one looks like."""
     with pytest.raises(ValueError, match="write 1000"):
@@ -78,6 +82,8 @@ def test_sizes_have_room_for_the_stamp() -> None:
         {"port": 0},
         {"macs": ("02:00:00:00:00:01", "nobody")},
         {"addresses": ("10.0.0.1", "fd00::1")},
+        {"frames": "ethernet", "addresses": ("10.0.0.1", "10.0.0.2")},
+        {"frames": "ethernet", "port": 7},
         {"addresses": ("10.0.0.1", "nowhere")},
         {"frames": "udp6", "addresses": ("10.0.0.1", "10.0.0.2")},
     ],

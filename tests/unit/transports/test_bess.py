@@ -66,6 +66,41 @@ def test_a_path_of_somebody_elses_stays(tmp_path: Path) -> None:
     assert path.read_text(encoding="ascii") == "mine"
 
 
+def test_who_serves_a_path_hears_nothing_of_who_would_too(tmp_path: Path) -> None:
+    """Starting on a path that is served fails, and is no client: no place is taken, and nobody is lost."""
+    path = tmp_path / "socket"
+    with vecwire.open(f"bess,listen={path}") as port:
+        for _ in range(3):
+            with pytest.raises(PortError, match="Address already in use"):
+                vecwire.open(f"bess,listen={path}")
+        assert not port.wait(timeout=0)
+        assert not port.info.up
+        batch = port.batch()
+        with vecwire.open(f"bess,dst={path}") as client:
+            out = client.batch()
+            out.append(bytes(60))
+            assert client.send(out) == 1
+            assert port.wait(timeout=10)
+            assert port.recv(batch) == 1
+        assert (port.stats.lost, port.stats.recovered) == (0, 1)
+
+
+def test_the_path_of_a_client_stays_while_it_lives(tmp_path: Path) -> None:
+    """A path that a client is bound to is its own, though nobody can connect there; then it is taken over."""
+    path, server = tmp_path / "client", tmp_path / "server"
+    with (
+        vecwire.open(f"bess,listen={server}"),
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client,
+    ):
+        client.bind(str(path))
+        client.connect(str(server))
+        with pytest.raises(PortError, match="Address already in use"):
+            vecwire.open(f"bess,listen={path}")
+        assert path.is_socket()
+    with vecwire.open(f"bess,listen={path}") as port:
+        assert port.info.descriptors["listen"] >= 0
+
+
 def test_a_path_that_changed_hands_stays(tmp_path: Path) -> None:
     """At close a path is left where another socket has come in its place."""
     path = tmp_path / "socket"

@@ -1,27 +1,18 @@
 """``vecwire ctl``: asks and changes a running service, through its control socket."""
 
-import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from vecwire.cli._common import JsonOption
 from vecwire.cli._completion import complete_spec
-from vecwire.cli._output import print_json, print_line
 from vecwire.cli._service import DEFAULT, SocketOption, complete_port, complete_reason, complete_switch
 from vecwire.cli.ctl import _tables
 from vecwire.cli.ctl._capture import capture_drops, capture_port
-from vecwire.cli.ctl._membership import complete_setting, setting
-from vecwire.client import Client
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-T = TypeVar("T", bound="DataclassInstance")
+from vecwire.cli.ctl._membership import SETTINGS, complete_setting, setting
+from vecwire.cli.ctl._session import Session
 
 HELP = """
 Ask and change a running service.
@@ -52,38 +43,6 @@ Examples:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What the subcommands share.
-
-    Attributes:
-        path: where the service listens.
-        json: whether to print objects.
-    """
-
-    path: str
-    json: bool
-
-    def client(self) -> Client:
-        """Returns a client of the service, to be entered."""
-        return Client(self.path)
-
-    def show(self, states: Sequence[T], print_all: Callable[[Sequence[T]], None]) -> None:
-        """Shows what the service has told: to people in a table, to programs as an object for each."""
-        if self.json:
-            for state in states:
-                print_json(asdict(state))
-        else:
-            print_all(states)
-
-    def done(self, action: str, text: str, **result: Any) -> None:
-        """Says what was done: to people in a line, to programs as an object."""
-        if self.json:
-            print_json({"done": action, **result})
-        else:
-            print_line(text)
-
-
 class Group(TyperGroup):
     """The subcommands; what they share may stand in front of their names and behind them."""
 
@@ -96,7 +55,10 @@ class Group(TyperGroup):
             if word == "--":
                 rest += [word, *words]
             elif word == "--socket":
-                shared += [word, *itertools.islice(words, 1)]
+                path = next(words, None)
+                if path is None and not ctx.resilient_parsing:
+                    ctx.fail("which socket? Give its path: --socket PATH")
+                shared += [word] if path is None else [word, path]
             elif word == "--json" or word.startswith("--socket="):
                 shared.append(word)
             else:
@@ -213,6 +175,26 @@ def _add(
         int | None,
         typer.Option(metavar="N", help="Addresses learned from it at most.", show_default=False),
     ] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PORT",
+            help="The port that gets a copy of its frames.",
+            autocompletion=complete_port,
+            show_default=False,
+        ),
+    ] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="A line of the log for each of its frames.")] = False,
+    capture: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="The files that its frames are written to.", show_default=False),
+    ] = None,
+    capture_size: Annotated[
+        int | None, typer.Option(metavar="OCTETS", help="Of a file of its capture.", show_default=False)
+    ] = None,
+    capture_keep: Annotated[
+        int | None, typer.Option(metavar="N", help="Files of its capture that are kept.", show_default=False)
+    ] = None,
 ) -> None:
     session: Session = ctx.obj
     given = {
@@ -223,6 +205,11 @@ def _add(
         "horizon": horizon,
         "flood_rate": flood_rate,
         "addresses": addresses,
+        "mirror": mirror,
+        "trace": trace or None,
+        "capture": capture,
+        "capture_size": capture_size,
+        "capture_keep": capture_keep,
     }
     with session.client() as client:
         client.add_port(name, {key: value for key, value in given.items() if value is not None})
@@ -334,15 +321,21 @@ Example:
     "remove": ("Take a port out of its switch or cable and close it; until the next reload.", _remove),
     "set": (
         """
-Change how a port takes part in its switch; until the next reload.
+Change an open port; until the next reload.
 
-The keys are vlan, tagged, horizon, flood_rate and addresses. What is not named stays as it is; an empty value
-takes a key away.
+What is not named stays as it is; an empty value takes a key away.
+
+Keys:
+
+"""
+        + "\n".join(f"    {key:<13} {meaning}" for key, meaning in SETTINGS.items())
+        + """
 
 Examples:
 
     vecwire ctl set guest3 vlan=20
     vecwire ctl set guest3 vlan= tagged=10,20
+    vecwire ctl set guest3 delay=5ms loss=1%
 """,
         _set,
     ),

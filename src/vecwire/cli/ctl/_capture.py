@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import typer
+
 from vecwire.capture import SNAPLEN, CaptureWriter, Form, describe, drops, form_of
 from vecwire.capture._made import open_named
 from vecwire.capture.files import Interface, Statistics, footer
+from vecwire.cli._common import NOT_FOR_A_TERMINAL
 from vecwire.cli._output import print_json, print_line
 from vecwire.cli._wakeup import Wakeup
 from vecwire.client import Client
@@ -50,7 +53,7 @@ def capture_port(client: Client, port: str, *, write: Path | None, count: int | 
         if write is None:
             tell, flush = _tell_object if json else _tell_line, sys.stdout.flush
         else:
-            file = stack.enter_context(_opened(write))
+            file = stack.enter_context(_opened(write, wakeup))
             tell, flush = CaptureWriter(file, form_of(write), interface=Interface(port)).write, file.flush
             flush()
         begun = time.time_ns()
@@ -91,14 +94,14 @@ def capture_drops(
         json: Whether a drop that is told is told as an object.
 
     Raises:
-        PortError: There is no such port or reason, drops are captured already, the file cannot be written or
-            has no place for reasons, or the service ended the capture early.
+        typer.BadParameter: The file has no place for reasons, or is a terminal.
+        ConfigError: There is no such reason.
+        PortError: There is no such port, drops are captured already, the file cannot be written, or the
+            service ended the capture early.
     """
     if write is not None and form_of(write) is not Form.PCAPNG:
-        raise PortError(
-            "pcap has no place for the reason of a drop",
-            remedy=f"write pcapng: -w {write.with_suffix('.pcapng')}",
-        )
+        name = write.with_suffix(".pcapng")
+        raise typer.BadParameter(f"pcap has no place for the reason of a drop: write pcapng, -w {name}")
     with contextlib.ExitStack() as stack:
         wakeup = stack.enter_context(Wakeup(_ENDING))
         records = stack.enter_context(contextlib.closing(client.capture_drops(port, reasons)))
@@ -115,7 +118,7 @@ def capture_drops(
 
             taking = _Taking(records, tell, sys.stdout.flush)
         else:
-            file = stack.enter_context(_opened(write))
+            file = stack.enter_context(_opened(write, wakeup))
             writer = drops.DropWriter(file, gaps)
             file.flush()
             taking = _Taking(records, lambda record: writer.write(drops.read(record)), file.flush)
@@ -209,15 +212,14 @@ def _ending(form: Form, begun: int, taken: int, missed: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(write: Path) -> Iterator[BinaryIO]:
+def _opened(write: Path, wakeup: Wakeup) -> Iterator[BinaryIO]:
+    """The file; a pipe that nobody reads is waited for until a signal comes."""
     if str(write) == "-":
         if sys.stdout.isatty():
-            raise PortError(
-                "a capture is not for a terminal", remedy="pipe it to another program, or name a file"
-            )
+            raise typer.BadParameter(NOT_FOR_A_TERMINAL)
         yield sys.stdout.buffer
         return
-    with os.fdopen(open_named(write), "wb") as file:
+    with os.fdopen(open_named(write, lambda: not wakeup.wait(seconds=0)[0]), "wb") as file:
         yield file
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-#: The keys that can be changed while a port is open, with what each means.
+#: The keys of :data:`vecwire.service.keys.CHANGEABLE`, with what each means.
 SETTINGS = {
     "vlan": "the VLAN of its untagged frames",
     "tagged": "the VLANs that it carries tagged, as 10,20",
