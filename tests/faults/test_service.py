@@ -49,9 +49,8 @@ OTHER = (
     '[switches.more]\nports = ["fourth"]\n'
 )
 #: What the event loop's own set would answer only if it were no more (those of workers are in test_calls.py);
-#: what a new thread calls first: where that fails, Python waits for it for ever (Thread.start); and how
-#: Python looks at what it has accepted: that is gone where it fails (socket.accept).
-PYTHONS = {"epoll_ctl", "epoll_wait", "getsockname", "mmap64"}
+#: and how Python looks at what it has accepted: that is gone where it fails (socket.accept).
+PYTHONS = {"epoll_ctl", "epoll_wait", "getsockname"}
 
 
 @dataclass

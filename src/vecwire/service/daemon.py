@@ -17,6 +17,7 @@ from pathlib import Path
 from vecwire.confine import Seccomp
 from vecwire.errors import VecwireError
 from vecwire.service import logs, privileges
+from vecwire.service._threads import in_thread
 from vecwire.service.config import Config, load
 from vecwire.service.control import Control
 from vecwire.service.exporter import Address, Exporter
@@ -128,7 +129,7 @@ class _Process:
                 await stack.enter_async_context(Control(service, control, owner=owner))
             exporter = None
             if metrics := wanted.metrics or told.metrics:
-                exporter = Exporter(service, Address.parse(metrics))
+                exporter = Exporter(service, Address.parse(metrics), confine=service.confine)
                 stack.callback(exporter.stop)
             self._drop_privileges()
             # Signals are this thread's: those that begin from here on do not take them.
@@ -166,7 +167,7 @@ class _Process:
         """Applies the file anew; a wrong one changes nothing."""
         self._notifier.reloading()
         try:
-            await asyncio.to_thread(service.reload)
+            await in_thread(service.reload)
         except VecwireError as error:
             logger.error("not reloaded: %s", error)  # noqa: TRY400 # the error explains itself
         except Exception:
@@ -178,7 +179,7 @@ class _Process:
         """Tells systemd that the service is alive, as long as every worker answers."""
         while True:
             try:
-                await asyncio.wait_for(asyncio.to_thread(service.answer), LATE)
+                await asyncio.wait_for(in_thread(service.answer), LATE)
                 self._notifier.watchdog()
             except TimeoutError:
                 logger.error("a worker does not answer")  # noqa: TRY400 # nothing is known but that

@@ -3,7 +3,8 @@
 On the loopback unless told otherwise: nobody is asked who they are. Each connection has a thread and one
 request, which must be there whole within some seconds, however its octets are spread, and is given up where
 the answer is not taken within as many; there is a bound on how many there are. So a slow or malicious client
-costs little.
+costs little. Its threads have no capability, and of system calls those that answering takes, where that was
+asked for.
 """
 
 import contextlib
@@ -24,6 +25,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from prometheus_client.exposition import choose_encoder
 
+from vecwire import confine
+from vecwire.confine import Seccomp, seccomp
 from vecwire.errors import SCARCE, PortError, SpecError
 from vecwire.host import start
 from vecwire.service.metrics import registry_of
@@ -94,8 +97,6 @@ class _Server(ThreadingMixIn, TCPServer):
     """Takes connections, and starts a thread for each."""
 
     allow_reuse_address = True
-    block_on_close = True
-    daemon_threads = False
     request_queue_size = MOST_CONNECTIONS
 
     def __init__(self, service: Controlled, address: Address) -> None:
@@ -103,6 +104,7 @@ class _Server(ThreadingMixIn, TCPServer):
         self.registry = registry_of(service)
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         self._connections: set[Any] = set()
+        self._serving: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._ending = threading.Event()
         super().__init__((address.host, address.port), _Handler)
@@ -143,8 +145,23 @@ class _Server(ThreadingMixIn, TCPServer):
         if full:
             logger.warning("metrics: more than %d connections at once: one was closed", MOST_CONNECTIONS)
             self.shutdown_request(request)
+            return
+        # It has no more rights, and no more system calls, than this one, which starts it.
+        serving = (request, client_address)
+        thread = threading.Thread(target=self.process_request_thread, args=serving, name=NAME)
+        try:
+            start(thread)
+        except (PortError, MemoryError) as error:
+            logger.warning("metrics: a connection was closed: %s", error)
+            self.shutdown_request(request)
         else:
-            super().process_request(request, client_address)
+            self._serving = [each for each in self._serving if each.is_alive()] + [thread]
+
+    def server_close(self) -> None:
+        """Closes the listener; returns once no connection is served any more."""
+        super().server_close()
+        for thread in self._serving:
+            thread.join()
 
     def shutdown_request(self, request: Any) -> None:
         """Ends a connection."""
@@ -258,13 +275,16 @@ class Exporter:
     Args:
         service: is asked, from the threads of requests.
         address: where.
+        confine: what its threads give up; None leaves them what the one that starts it has. See
+            ``vecwire.confine``.
 
     Raises:
         PortError: if the address is in use, or not this host's.
     """
 
-    def __init__(self, service: Controlled, address: Address) -> None:
+    def __init__(self, service: Controlled, address: Address, *, confine: Seccomp | None = None) -> None:
         self._thread: threading.Thread | None = None
+        self._confine = confine
         try:
             self._server = _Server(service, address)
         except OSError as error:
@@ -283,10 +303,15 @@ class Exporter:
         return self._server.address
 
     def start(self) -> Self:
-        """Begins to answer."""
+        """Begins to answer.
+
+        Raises:
+            PortError: if there is no thread to be had.
+            UnsupportedError: if it must be held to its system calls, and cannot be.
+        """
         if self._thread is None:
             thread = threading.Thread(target=self._server.serve, name=NAME)
-            start(thread)
+            confine.start(thread, self._confine, seccomp.SERVER)
             self._thread = thread
         return self
 
