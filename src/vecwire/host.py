@@ -17,7 +17,7 @@ T = TypeVar("T")
 PR_SET_NAME = 15  # linux/prctl.h
 LONGEST_NAME = 15  # octets: PR_SET_NAME(2const)
 #: Seconds that a thread may take to begin: a machine that is that late does nothing else in time either.
-PATIENCE = 10.0
+PATIENCE = 5.0
 #: Seconds between two looks whether a thread that is waited for is there still.
 LOOK = 1.0
 

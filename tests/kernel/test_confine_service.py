@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,11 @@ def test_every_thread_that_reads_what_strangers_wrote_has_nothing(
                 assert status["Seccomp"] == ["0"], name
 
 
+def written(folder: Path, name: str) -> bool:
+    """Whether the frame of the test is in a file of a port."""
+    return any(b"frame" in each.read_bytes() for each in folder.glob(f"{name}-*"))
+
+
 @pytest.mark.parametrize("service", ["require"], indirect=True)
 def test_threads_that_have_nothing_do_their_work(
     service: tuple[Namespace, Background], tmp_path: Path
@@ -122,11 +128,7 @@ def test_threads_that_have_nothing_do_their_work(
             sender.send(b"\xff" * 6 + b"\2" * 6 + b"\x88\xb5" + b"frame".ljust(46))
         running.wait_for_text("left: 02:02:02:02:02:02 > ff:ff:ff:ff:ff:ff")
         for name in ("left", "tap"):
-            wait_until(
-                lambda name=name: any(b"frame" in each.read_bytes() for each in tmp_path.glob(f"{name}-*")),
-                timeout=20,
-                what=f"the frame is in the file of {name}",
-            )
+            assert wait_until(partial(written, tmp_path, name), timeout=20, what=f"the file of {name} has it")
         for page in (b"/metrics", b"/healthz"):
             with socket.create_connection(("127.0.0.1", METRICS), 20) as client:
                 client.sendall(b"GET " + page + b" HTTP/1.0\r\n\r\n")

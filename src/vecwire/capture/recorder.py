@@ -121,9 +121,9 @@ class Recorder:
             self._begin()
             self._disk.begin()
         except BaseException:
-            # Nobody else is there to take the orders.
+            # Nobody else is there to take the orders; what was put before its ``run`` would do nothing.
             self._disk.orders.put(("end", b"", 0, 0))
-            self._disk.run()
+            Disk.run(self._disk)
             raise
 
     @property
