@@ -134,5 +134,10 @@ def _tell(message: str, remedy: str) -> None:
 
 
 def _drop_capabilities() -> None:
-    if Privileges.read().permitted:
+    try:
+        some = bool(Privileges.read().permitted)
+    except (OSError, TypeError):
+        # Whatever cannot be read, and so is not known, is given up. Python has the wrong type for EAGAIN.
+        some = True
+    if some:
         set_capabilities((), (), "give up the capabilities of a thread")

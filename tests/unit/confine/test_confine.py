@@ -9,6 +9,7 @@ import pytest
 
 from vecwire import confine
 from vecwire.confine import Seccomp, seccomp
+from vecwire.confine.capabilities import Privileges
 from vecwire.errors import UnsupportedError
 
 STEPS = ("capset", "prctl", "filter")
@@ -111,3 +112,17 @@ def test_no_filter_is_applied_where_none_is_wanted(taken: list[str]) -> None:
     """With off, capabilities and no-new-privileges are given up all the same."""
     assert not confine.confine(Seccomp.OFF)
     assert taken == ["capset", "prctl"]
+
+
+@pytest.mark.parametrize("error", [OSError("read"), TypeError("can't concat NoneType to bytes")])
+def test_what_cannot_be_read_is_given_up(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Where /proc does not say which capabilities there are, the thread gives up whatever they are."""
+    given_up: list[tuple[object, ...]] = []
+
+    def read() -> None:
+        raise error
+
+    monkeypatch.setattr(Privileges, "read", read)
+    monkeypatch.setattr(confine, "set_capabilities", lambda *what: given_up.append(what[:2]))
+    confine._drop_capabilities()
+    assert given_up == [((), ())]
