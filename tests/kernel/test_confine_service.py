@@ -189,6 +189,7 @@ REFUSED = {
 WRITING = {
     "create": "os.open('/tmp/subverted', os.O_CREAT | os.O_WRONLY)",
     "change": "os.open('/etc/passwd', os.O_WRONLY)",
+    "unlink": "os.unlink('/tmp/subverted')",
 }
 #: What none but the threads that answer clients may.
 SERVING = {
@@ -219,8 +220,8 @@ def subverted(calls: str, attempts: dict[str, str]) -> subprocess.CompletedProce
     [
         ("WRITER", REFUSED | WRITING | SERVING),
         ("READER", REFUSED | SERVING),
-        ("SERVER", REFUSED | WRITING | {"unlink": "os.unlink('/tmp/subverted')"}),
-        ("SERVER client", REFUSED | WRITING | {"unlink": "os.unlink('/tmp/subverted')"}),
+        ("SERVER", REFUSED | WRITING),
+        ("SERVER client", REFUSED | WRITING),
     ],
 )
 def test_a_thread_that_is_taken_over_may_not(calls: str, attempts: dict[str, str]) -> None:

@@ -61,8 +61,9 @@ PYTHON = (
     *("lstat", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64", "getcwd"),
     *("getuid", "geteuid", "getgid", "getegid", "getppid", "sched_getaffinity"),
 )
-#: What writes files, and does away with the oldest.
-FILES = ("fsync", "fdatasync", "ftruncate", "fallocate", "unlink", "unlinkat", "pwrite64", "pwritev")
+#: What writes to files that are open, and what makes the next one and does away with the oldest.
+FILES = ("fsync", "fdatasync", "ftruncate", "fallocate", "pwrite64", "pwritev")
+OPENING = ("open", "openat", "unlink", "unlinkat")
 #: What takes clients of a socket that listens already, answers them, and ends them.
 CLIENTS = (
     *("accept", "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg", "shutdown"),
@@ -102,7 +103,7 @@ WORKER = Calls((*FRAMES, *AROUND), (*_MEMORY, ("sched_setaffinity", (0, None, 0)
 WRITER = Calls((*AROUND, *PYTHON, *FILES), (*_MEMORY, *_READING))
 #: Reads frames from a socket, tells of them, and packs them into files, the next of which it opens itself.
 READER = Calls(
-    (*AROUND, *PYTHON, *FILES, "open", "openat", "getsockopt"),
+    (*AROUND, *PYTHON, *FILES, *OPENING, "getsockopt"),
     (*_MEMORY, ("ioctl", (1, None, termios.TCGETS))),
 )
 #: Answers clients, each in a thread of its own, which is held to the same. The flags of clone3 are in memory,

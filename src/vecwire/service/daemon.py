@@ -42,7 +42,8 @@ class Settings:
         control: the path of the control socket.
         metrics: ADDR:PORT of the metrics.
         user: the user to become.
-        seccomp: whether workers are held to the system calls of their loop; None leaves it to the file.
+        seccomp: whether threads that read what strangers wrote are held to the system calls of their work;
+            None leaves it to the file.
         duration: seconds after which to end; None is never.
         level: the least level of what is logged.
     """
