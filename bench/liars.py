@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 #: What no liar may cost the others: that share of their frames.
 MOST_SLOWED = 0.1
+#: Lies that must have reached the port, to tell what one costs there.
+HEARD = 5
 #: Seconds without a frame after which there are no more.
 SETTLING = 0.2
 #: How often a rate is looked for at which the worker is as busy as it should be, and how near that may be.
@@ -125,7 +127,8 @@ class Sample:
         told: lies that were told.
         heard: those that the port counted.
         seconds: how long it took.
-        busy: nanoseconds for which the worker was.
+        busy: nanoseconds for which the worker was, until all had gone where it goes.
+        share: the share of the time in which was sent for which it was.
         trips: round trips of the honest exchange, in nanoseconds.
         lost: requests or answers that never came.
     """
@@ -136,6 +139,7 @@ class Sample:
     heard: int
     seconds: float
     busy: int
+    share: float
     trips: list[int] = field(default_factory=list)
     lost: int = 0
 
@@ -197,12 +201,15 @@ def measure(name: str | None, rate: int, seconds: float, way: Way = LINK, like: 
             told.flush()
             before = sent_by("a1"), far.count, heard_by(ports[2]), time.clock_gettime_ns(clock)
             trips, took = send(name, rate, seconds, way, told.name)
+            share = (time.clock_gettime_ns(clock) - before[3]) / 1e9 / took
             settle(ports)
             after = sent_by("a1"), far.count, heard_by(ports[2]), time.clock_gettime_ns(clock)
             lies = struct.unpack("=Q", Path(told.name).read_bytes())[0]
         sent, passed, heard, busy = (now - then for now, then in zip(after, before, strict=True))
         lost = trips["sent"] - len(trips["round_trips"])
-        return Sample(sent - trips["sent"], passed, lies, heard, took, busy, trips["round_trips"], lost)
+        return Sample(
+            sent - trips["sent"], passed, lies, heard, took, busy, share, trips["round_trips"], lost
+        )
 
 
 def send(name: str | None, rate: int, seconds: float, way: Way, file: str) -> tuple[dict[str, Any], float]:
@@ -228,11 +235,11 @@ def busying(share: float, seconds: float) -> int:
     rate, most = 0, 0
     for _ in range(TRIES):
         found = measure(None, rate, seconds, TAP)
-        busy = found.busy / 1e9 / found.seconds
-        most = max(most, round(found.sent / found.seconds))
-        if rate and (abs(busy - share) <= NEAR or (found.sent / found.seconds < 0.9 * rate and busy < share)):
+        sent = found.sent / found.seconds
+        most = max(most, round(sent))
+        if rate and (abs(found.share - share) <= NEAR or (sent < 0.9 * rate and found.share < share)):
             break
-        rate = round(found.sent / found.seconds * share / busy)
+        rate = round(sent * share / found.share)
     return min(rate, most)
 
 
@@ -241,14 +248,16 @@ def figures(pairs: list[tuple[Sample, Sample]]) -> dict[str, float]:
     found = {
         "lies_per_second": statistics.median(beside.told / beside.seconds for _, beside in pairs),
         "ns_per_lie": statistics.median(
-            (beside.busy - alone.busy * beside.passed / max(alone.passed, 1)) / max(beside.heard, 1)
+            (beside.busy - alone.busy * beside.passed / max(alone.passed, 1)) / beside.heard
+            if beside.heard >= HEARD
+            else math.nan
             for alone, beside in pairs
         ),
     }
     for place, which in enumerate(("alone", "beside")):
         samples = [pair[place] for pair in pairs]
         found[which] = statistics.median(each.passed / max(each.sent, 1) for each in samples)
-        found[f"busy_{which}"] = statistics.median(each.busy / 1e9 / each.seconds for each in samples)
+        found[f"busy_{which}"] = statistics.median(each.share for each in samples)
         found[f"sent_{which}"] = statistics.median(each.sent / each.seconds for each in samples)
         found[f"p50_{which}"] = statistics.median(each.trip(0.5) for each in samples)
         found[f"p99_{which}"] = statistics.median(each.trip(0.99) for each in samples)
@@ -272,10 +281,11 @@ def show(rows: dict[str, dict[str, float]], title: str) -> None:
             f"{time_of(row[f'p50_{which}']):>10},{time_of(row[f'p99_{which}']):>8}"
             for which in ("alone", "beside")
         )
+        cost = "unheard" if math.isnan(row["ns_per_lie"]) else f"{row['ns_per_lie'] / 1000:.2f}"
         print(
             f"{name:>26}{row['alone']:>9.2%}{row['beside']:>9.2%}{trips}"
             f"{row['busy_alone']:>7.0%}{row['busy_beside']:>8.0%}"
-            f"{row['lies_per_second']:>11,.0f}{row['ns_per_lie'] / 1000:>10.2f}"
+            f"{row['lies_per_second']:>11,.0f}{cost:>10}"
             f"{'' if met else f'  more than {MOST_SLOWED:.0%} lost'}"
         )
 
