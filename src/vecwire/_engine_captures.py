@@ -31,8 +31,9 @@ class Drops:
         self.reasons = reasons
         self.name = name
         self.sink = -1
-        self._writer = Descriptor(os.dup(writer), "capture's socket")
+        # Before there is anything to close: it takes memory.
         self.channel = Channel()
+        self._writer = Descriptor(os.dup(writer), "capture's socket")
         self.channel.attach(self._writer.fileno(), self._writer.fileno(), seqpacket=True)
 
     @property
@@ -54,8 +55,9 @@ class Capture:
     def __init__(self, port: TransportPort, purpose: int) -> None:
         self.port = port
         self.purpose = purpose
-        self._writer, self._reader = record_sockets()
+        # Before there is anything to close: it takes memory.
         self.channel = Channel()
+        self._writer, self._reader = record_sockets()
         self.channel.attach(self._writer.fileno(), self._writer.fileno(), seqpacket=True)
 
     def counts(self) -> tuple[int, int]:

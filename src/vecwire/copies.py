@@ -3,7 +3,8 @@
 Theory of operation: the engine copies what a port receives and sends into a socket (``Engine.capture``). One
 thread reads there, all that waits at a time, and gives it to each who takes it. The port waits for nobody:
 while takers are slow the socket fills, and what finds no room in it is not copied, and counted. A taker that
-fails is left out from then on; without any the copying ends.
+fails is left out from then on; without any the copying ends. The thread gives up what the engine's gives up,
+and is held to what reading frames and writing files takes.
 """
 
 import contextlib
@@ -17,9 +18,10 @@ import time
 from collections.abc import Callable
 from typing import Protocol, Self
 
+from vecwire import confine
+from vecwire.confine import seccomp
 from vecwire.engine import Engine
 from vecwire.errors import VecwireError
-from vecwire.host import start
 from vecwire.path.batch import Batch
 from vecwire.path.worker import FOR_TRACE
 from vecwire.transports import TransportPort
@@ -85,7 +87,9 @@ class Copies:
             takers: who takes the copies; each is told the end, whatever comes, unless this raises.
 
         Raises:
-            PortError: if the port has no place in the engine, or is copied for takers already.
+            PortError: if the port has no place in the engine, or is copied for takers already, or there is no
+                thread to be had.
+            UnsupportedError: if the thread must be held to its system calls, and cannot be.
         """
         self._takers = list(takers)
         self._end = math.inf
@@ -98,7 +102,7 @@ class Copies:
             self._count = self._engine.counting(self._port, purpose=FOR_TRACE)
             given = (reader, Batch(DEPTH), memoryview(bytearray(LONGEST)))
             thread = threading.Thread(target=self._read, args=given, name="vecwire-copies", daemon=True)
-            start(thread)
+            confine.start(thread, self._engine.confine, seccomp.READER)
             made.pop_all()
         self._thread = thread
         return self

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from vecwire._engine_captures import Capture, Drops, record_sockets
 from vecwire.confine import Seccomp, confine
 from vecwire.errors import ClosedError, PortError
-from vecwire.host import start
+from vecwire.host import await_from, start
 from vecwire.keeper import Keeper
 from vecwire.path.batch import Batch
 from vecwire.path.channel import Channel
@@ -86,6 +86,11 @@ class Engine:
         return self._thread
 
     @property
+    def confine(self) -> Seccomp | None:
+        """What its thread gives up, and whoever else reads its frames should; None is nothing."""
+        return self._confine
+
+    @property
     def wakeups(self) -> int:
         """How often the worker woke because there was something to do."""
         count: int = self._worker.wakeups
@@ -113,7 +118,7 @@ class Engine:
                     start(thread)
                     self._thread = thread
                     with refusals("start a worker"):
-                        begun.result()
+                        await_from(thread, begun)
                 except BaseException:
                     if self._thread is not None:
                         self._thread.join()

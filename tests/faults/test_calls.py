@@ -2,7 +2,8 @@
 
 ``VECWIRE_FAULTS_SHARE`` says which share of the cases is run, ``VECWIRE_FAULTS_SEED`` which ones; the default
 is short enough for every run. For all of them:
-``VECWIRE_FAULTS_SHARE=1 make test PYTEST_ARGS='tests/faults/test_calls.py --timeout 0 -s'``.
+``VECWIRE_FAULTS_SHARE=1 make test PYTEST_ARGS='tests/faults/test_calls.py --timeout 0 -s'``, and with
+``test_service.py`` the same for a service.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import vecwire
 from peers.frames import frame, super_frame
 from peers.lan import BROADCAST, NOBODY, PATIENCE, Stream, address, lan, wired
 from peers.net import Namespace, open_descriptors, wait_until
-from vecwire import PortError
+from vecwire import PortError, _engine_captures
 from vecwire.wire.segment import segments
 
 if TYPE_CHECKING:
@@ -150,3 +150,18 @@ def test_what_a_reader_sends_goes_nowhere() -> None:
         net.say(0, BROADCAST)
         assert reader.recv(1 << 16)
         assert [port.stats.tx_frames for port in net.ports] == [0, 1]
+
+
+def test_without_memory_nothing_of_a_capture_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A capture that finds no memory leaves no descriptor, however long somebody keeps the error."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MemoryError("no memory")
+
+    with lan(2) as net:
+        before = open_descriptors()
+        monkeypatch.setattr(_engine_captures, "Channel", refuse)
+        with pytest.raises(MemoryError) as kept:
+            net.switch.engine.capture(net.ports[0])
+        assert kept.value.__traceback__ is not None
+        assert open_descriptors() == before

@@ -5,7 +5,9 @@ import queue
 import struct
 import threading
 
+from vecwire import confine
 from vecwire.capture.files import Form
+from vecwire.confine import Seccomp, seccomp
 
 #: Octets that are written at a time: who waits for a slow reader of a pipe sees that it reads.
 PIECE = 1 << 16
@@ -14,9 +16,10 @@ PIECE = 1 << 16
 class Disk(threading.Thread):
     """Writes what it is told to, in order, to the file that it was told last."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, mode: Seccomp | None = None) -> None:
         super().__init__(name="vecwire-disk", daemon=True)
         self._form = form
+        self._mode = mode
         #: What to do, with what, its octets or whether it is to be closed, and the records that it holds.
         self.orders: queue.SimpleQueue[tuple[str, bytearray | bytes | int, int, int]] = queue.SimpleQueue()
         self.free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
@@ -29,6 +32,15 @@ class Disk(threading.Thread):
         self.given_up = False
         self._fd = -1
         self._owned = False
+
+    def begin(self) -> None:
+        """Starts it, held to what writing takes where that was asked for.
+
+        Raises:
+            PortError: if there is no thread to be had.
+            UnsupportedError: if it must be held to that, and cannot be.
+        """
+        confine.start(self, self._mode, seccomp.WRITER)
 
     def run(self) -> None:
         """Takes orders until the last."""

@@ -19,8 +19,8 @@ from pathlib import Path
 from vecwire.capture._disk import Disk
 from vecwire.capture._made import open_named, open_new
 from vecwire.capture.files import LEAST_FOOTER, SNAPLEN, Form, Interface, Statistics, footer, header
+from vecwire.confine import Seccomp
 from vecwire.errors import PortError
-from vecwire.host import start
 from vecwire.path.batch import Batch
 from vecwire.path.tape import LARGEST_FRAME, Packer
 
@@ -73,9 +73,12 @@ class Recorder:
             the octets that it has taken so far: once it says no, nothing more is written.
         statistics: asked, when a file ends, for what it says then; gets when the first file was begun, in
             nanoseconds since 1970, and the records so far, those of earlier files with them.
+        confine: what the thread that writes gives up; None leaves it what the one that makes it has. See
+            ``vecwire.confine``.
 
     Raises:
-        PortError: if the file cannot be written.
+        PortError: if the file cannot be written, or there is no thread to be had.
+        UnsupportedError: if the thread must be held to its system calls, and cannot be.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Recorder:
         interface: Interface | None = None,
         patient: Callable[[int], bool] = lambda _: True,
         statistics: Callable[[int, int], Statistics] | None = None,
+        confine: Seccomp | None = None,
     ) -> None:
         self._path = path
         self._form = form
@@ -100,7 +104,7 @@ class Recorder:
         self._reserved = self._needed_at_the_end()
         self._started_at = time.time_ns()
         self._packer = Packer(form.number, snaplen=snaplen, segment=segment)
-        self._disk = Disk(form)
+        self._disk = Disk(form, confine)
         self._made = 0
         self._buffer: bytearray | None = None
         self._at = 0
@@ -115,11 +119,11 @@ class Recorder:
         self._number = self._find_earlier() if continued else 0
         try:
             self._begin()
-            start(self._disk)
+            self._disk.begin()
         except BaseException:
-            # Nobody else is there to take the orders.
+            # Nobody else is there to take the orders; what was put before its ``run`` would do nothing.
             self._disk.orders.put(("end", b"", 0, 0))
-            self._disk.run()
+            Disk.run(self._disk)
             raise
 
     @property

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 import typer
 
+from vecwire import confine
 from vecwire.cli._counters import info_object
 from vecwire.cli._output import print_json, print_line
 from vecwire.cli._running import Shared, give_up, warn
 from vecwire.cli._signals import Interrupted, Signals
-from vecwire.confine import Seccomp, confine
-from vecwire.host import start
+from vecwire.confine import Seccomp, seccomp
 from vecwire.spec import parse
 from vecwire.transports import TransportPort, open_port
 
@@ -58,33 +58,25 @@ class _Worker(threading.Thread):
         super().__init__(name="vecwire-traffic")
         self._job = job
         self._mode = mode
-        self._confined = threading.Event()
         self._begun = threading.Event()
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        """Gives up what the job does not need, and does it once it is told to."""
+        """Does the job once it is told to."""
         try:
-            confine(self._mode)
-            self._confined.set()
             self._begun.wait()
             self._job.run()
         except BaseException as error:  # noqa: BLE001 # raised again by the main thread
             self.error = error
-            self._confined.set()
 
     def prepare(self) -> None:
-        """Starts the thread, which does nothing yet.
+        """Starts the thread, which gives up what the job does not need, and does nothing yet.
 
         Raises:
             UnsupportedError: if its system calls are to be filtered, and cannot be.
             PortError: if there is no thread to be had.
         """
-        start(self)
-        self._confined.wait()
-        if self.error is not None:
-            self.join()
-            raise self.error
+        confine.start(self, self._mode, seccomp.WORKER)
 
     def begin(self) -> None:
         """Has it do the job."""

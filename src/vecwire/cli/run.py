@@ -103,7 +103,8 @@ def command(
     seccomp: Annotated[
         Seccomp | None,
         typer.Option(
-            help="Hold workers to the system calls of their loop; require fails where that cannot be.",
+            help="Hold threads that read what strangers wrote to the system calls of their work; "
+            "require fails where that cannot be.",
             show_default=False,
         ),
     ] = None,

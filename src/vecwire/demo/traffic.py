@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from vecwire.errors import PortError
+from vecwire.host import start
 from vecwire.wire.checksum import checksum
 
 ECHO_REQUEST = 8  # RFC 792
@@ -187,7 +188,7 @@ class Stream:
         for target, end in ((stream._receive, sink), (stream._send, source)):
             thread = threading.Thread(target=target, args=(end,), name="vecwire-demo", daemon=True)
             stream._threads.append(thread)
-            thread.start()
+            start(thread)
         return stream
 
     @property

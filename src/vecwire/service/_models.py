@@ -128,7 +128,8 @@ class ServiceConfig(Part):
     seccomp: Annotated[
         Literal["on", "off", "require"],
         Field(
-            description="Hold workers to the system calls of their loop; with require the service does not "
+            description="Hold threads that read what strangers wrote to the system calls of their work; with "
+            "require the service does not "
             "start where that cannot be."
         ),
         Allowed('"on", "off" or "require"'),

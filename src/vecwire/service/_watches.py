@@ -74,7 +74,7 @@ class Watches:
         takers: list[Taker] = [Telling(Teller(name, USUAL_RATE))] if wanted.trace else []
         with contextlib.ExitStack() as made:
             if wanted.capture is not None:
-                recording = Recording(name, wanted, copies)
+                recording = Recording(name, wanted, copies, engine.confine)
                 made.callback(recording.end)
                 takers.append(recording)
             if takers:

@@ -18,6 +18,7 @@ from typing import Any
 from vecwire.confine import Seccomp
 from vecwire.errors import VecwireError
 from vecwire.service import logs, privileges
+from vecwire.service._threads import in_thread
 from vecwire.service.address import Address
 from vecwire.service.config import Examined, examine_file
 from vecwire.service.control import Control
@@ -125,7 +126,7 @@ class _Process:
                     return
             exporter = None
             if told.metrics is not None:
-                exporter = Exporter(service, Address.parse(told.metrics))
+                exporter = Exporter(service, Address.parse(told.metrics), confine=service.confine)
                 stack.callback(exporter.stop)
             self._drop_privileges()
             # Signals are this thread's: those that begin from here on do not take them.
@@ -175,7 +176,7 @@ class _Process:
         """Applies the file anew; a wrong one changes nothing."""
         self._notifier.reloading()
         try:
-            await asyncio.to_thread(service.reload)
+            await in_thread(service.reload)
         except VecwireError as error:
             logger.error("not reloaded: %s", error)  # noqa: TRY400 # the error explains itself
         except Exception:
@@ -187,7 +188,7 @@ class _Process:
         """Tells systemd that the service is alive, as long as every worker answers."""
         while True:
             try:
-                await asyncio.wait_for(asyncio.to_thread(service.answer), LATE)
+                await asyncio.wait_for(in_thread(service.answer), LATE)
                 self._notifier.watchdog()
             except TimeoutError:
                 logger.error("a worker does not answer")  # noqa: TRY400 # nothing is known but that

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vecwire.errors import VecwireError
+from vecwire.service._threads import in_thread
 from vecwire.service.jsonrpc import (
     Broken,
     Code,
@@ -119,7 +120,7 @@ class Dispatcher:
 
     async def _run(self, method: Method, do: Callable[[], str]) -> str:
         async with self._turn if method.changes else contextlib.nullcontext():
-            return await asyncio.to_thread(do) if method.thread else do()
+            return await in_thread(do) if method.thread else do()
 
     def _call(self, method: Method, given: dict[str, Any], descriptors: list[int]) -> Any:
         if method.calls is None:

@@ -4,7 +4,8 @@ On the loopback unless told otherwise: nobody is asked who they are. Each connec
 request, which must be there whole within some seconds, however its octets are spread, and is given up where
 the answer is not taken within as many; there is a bound on how many there are. Where there are as many as may
 be and one more comes, one of those that keep their thread waiting gives way: of the address that has most of
-them, the oldest. So a slow or malicious client costs little, and the others nothing.
+them, the oldest. So a slow or malicious client costs little, and the others nothing. Its
+threads have no capability, and of system calls those that answering takes, where that was asked for.
 """
 
 import contextlib
@@ -25,6 +26,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from prometheus_client.exposition import choose_encoder
 
+from vecwire import confine
+from vecwire.confine import Seccomp, seccomp
 from vecwire.errors import SCARCE, PortError
 from vecwire.host import start
 from vecwire.service.address import Address
@@ -63,8 +66,6 @@ class _Server(ThreadingMixIn, TCPServer):
     """Takes connections, and starts a thread for each."""
 
     allow_reuse_address = True
-    block_on_close = True
-    daemon_threads = False
     request_queue_size = 8 * MOST_CONNECTIONS  # while there is no room, clients come again after a second
 
     def __init__(self, service: Controlled, address: Address) -> None:
@@ -74,6 +75,7 @@ class _Server(ThreadingMixIn, TCPServer):
         #: By their sockets, the oldest first.
         self._connections: dict[Any, _Connection] = {}
         self._changed = threading.Condition()
+        self._serving: list[threading.Thread] = []
         self._ending = threading.Event()
         super().__init__((address.host, address.port), _Handler)
 
@@ -115,8 +117,23 @@ class _Server(ThreadingMixIn, TCPServer):
                 self._connections[request] = _Connection(client_address[0])
         if full:
             self.shutdown_request(request)
+            return
+        # It has no more rights, and no more system calls, than this one, which starts it.
+        serving = (request, client_address)
+        thread = threading.Thread(target=self.process_request_thread, args=serving, name=NAME)
+        try:
+            start(thread)
+        except (PortError, MemoryError) as error:
+            logger.warning("metrics: a connection was closed: %s", error)
+            self.shutdown_request(request)
         else:
-            super().process_request(request, client_address)
+            self._serving = [each for each in self._serving if each.is_alive()] + [thread]
+
+    def server_close(self) -> None:
+        """Closes the listener; returns once no connection is served any more."""
+        super().server_close()
+        for thread in self._serving:
+            thread.join()
 
     def _make_room(self) -> bool:
         """Ends a connection that waits for its client; whether there is one, and its place is free."""
@@ -255,13 +272,16 @@ class Exporter:
     Args:
         service: is asked, from the threads of requests.
         address: where.
+        confine: what its threads give up; None leaves them what the one that starts it has. See
+            ``vecwire.confine``.
 
     Raises:
         PortError: if the address is in use, or not this host's.
     """
 
-    def __init__(self, service: Controlled, address: Address) -> None:
+    def __init__(self, service: Controlled, address: Address, *, confine: Seccomp | None = None) -> None:
         self._thread: threading.Thread | None = None
+        self._confine = confine
         try:
             self._server = _Server(service, address)
         except OSError as error:
@@ -280,10 +300,15 @@ class Exporter:
         return self._server.address
 
     def start(self) -> Self:
-        """Begins to answer."""
+        """Begins to answer.
+
+        Raises:
+            PortError: if there is no thread to be had.
+            UnsupportedError: if it must be held to its system calls, and cannot be.
+        """
         if self._thread is None:
             thread = threading.Thread(target=self._server.serve, name=NAME)
-            start(thread)
+            confine.start(thread, self._confine, seccomp.SERVER)
             self._thread = thread
         return self
 

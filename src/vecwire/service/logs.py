@@ -166,7 +166,7 @@ class RateLimit:
                 told += [*_report(bucket), record]
             else:
                 bucket.suppressed += 1
-                bucket.last = record
+                bucket.last = _words_of(record)
             if len(self._buckets) > MOST_KINDS:
                 _, forgotten = self._buckets.popitem(last=False)
                 told += _report(forgotten)
@@ -198,12 +198,18 @@ class RateLimit:
                 yield from _report(bucket)
 
 
+def _words_of(record: logging.LogRecord) -> logging.LogRecord:
+    """A record to be kept: its text alone. An error among its arguments holds all that was at hand there."""
+    kept = copy.copy(record)
+    kept.msg, kept.args, kept.exc_info = record.getMessage(), (), None
+    return kept
+
+
 def _report(bucket: _Bucket) -> Iterator[logging.LogRecord]:
     """The record that says how many like it were held back, if any were."""
     if bucket.last is not None:
         record = copy.copy(bucket.last)
         record.msg, record.args = f"suppressed {bucket.suppressed} similar: {record.getMessage()}", ()
-        record.exc_info = None
         bucket.suppressed, bucket.last = 0, None
         yield record
 

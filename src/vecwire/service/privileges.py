@@ -107,6 +107,8 @@ def keep_needed(specs: Iterable[Spec], user: str | None = None, *, files: bool =
     kept = needed(specs, force_buffers=buffers_are_limited(), root=root)
     now = keep(kept | {"CAP_DAC_OVERRIDE"} if files and root else kept, user)
     logger.info("goes on as user %d with %s", now.user, ", ".join(sorted(now.effective)) or "no capability")
+    if now.user == 0:
+        logger.info("user 0 owns what root owns, without any capability: another user (--user) would not")
     return now
 
 

@@ -47,7 +47,7 @@ class Service:
         workers: how many threads move frames; cables and switches are spread over them.
         pin: whether each worker stays on a processor of its own.
         poll: microseconds for which a worker looks again before it sleeps.
-        confine: what workers give up at their start; see ``vecwire.confine``.
+        confine: what threads that read what strangers wrote give up at their start; see ``vecwire.confine``.
         stop: called when the service is asked to end.
     """
 
@@ -87,6 +87,11 @@ class Service:
         self._started = time.monotonic()
         self._reloads = 0
         _version()
+
+    @property
+    def confine(self) -> Seccomp | None:
+        """What the threads give up that read what strangers wrote; None is nothing."""
+        return self._engines[0].confine
 
     # Its life.
 

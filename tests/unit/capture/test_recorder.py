@@ -10,13 +10,17 @@ import os
 import re
 import resource
 import signal
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from peers.frames import frame, super_frame
+from peers.net import open_descriptors
+from vecwire import host
 from vecwire.capture import CaptureReader, Form, Recorder, Rotation
 from vecwire.capture.files import Statistics
+from vecwire.confine import Seccomp
 from vecwire.errors import PortError
 from vecwire.path.batch import Batch
 from vecwire.wire.segment import segments
@@ -333,3 +337,15 @@ def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
     """The error names it at once."""
     with pytest.raises(PortError, match="nowhere"):
         Recorder(tmp_path / "nowhere" / "x")
+
+
+def test_a_file_is_closed_where_its_thread_never_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without memory for the thread to begin with there is an error, and no descriptor is left."""
+    monkeypatch.setattr(threading, "_start_new_thread", lambda *_, **__: 1)
+    monkeypatch.setattr(host, "PATIENCE", 0.1)
+    before = open_descriptors()
+    with pytest.raises(MemoryError, match="vecwire-disk"):
+        Recorder(tmp_path / "x", confine=Seccomp.OFF)
+    assert open_descriptors() == before

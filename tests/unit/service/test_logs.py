@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import weakref
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -229,6 +230,24 @@ def test_a_report_does_not_repeat_a_traceback(clock: Clock) -> None:
     (report,) = limit.rest()
     assert report.exc_info is None
     assert failed.exc_info is not None
+
+
+def test_what_was_held_back_holds_nothing(clock: Clock) -> None:
+    """Of a record that is held back the words are kept, and not an error with all that was at hand there."""
+
+    class Held:
+        """Something that an error's traceback holds."""
+
+    def fail() -> weakref.ref[Held]:
+        held = Held()
+        told = {"name": "a", "msg": "failed: %s", "args": (LookupError(held),)}
+        limit.passing(logging.makeLogRecord(told))
+        return weakref.ref(held)
+
+    limit = RateLimit(burst=0, clock=clock)
+    assert fail()() is None
+    (told,) = limit.rest()
+    assert told.getMessage().startswith("suppressed 1 similar: failed: ")
 
 
 def test_kinds_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
