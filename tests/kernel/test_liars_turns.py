@@ -246,3 +246,47 @@ def test_an_honest_stream_arrives_whole_beside(lie: str) -> None:
             over.set()
             liar.join()
         assert heard.stats.rx_frames + heard.stats.rx_dropped, "nobody lied"
+
+
+#: Ports that a flood goes to, each of which cuts super-frames by itself.
+TAKERS = 4
+
+
+def test_a_flood_of_super_frames_is_one_turn_for_all_its_takers() -> None:
+    """A super-frame for all counts as its segments, as often as it is sent: others wait for one turn."""
+    octets, header, segment = shaped("tcp4", *SHAPES["segments of 8"])
+    octets = mac(BROADCAST) + LIARS + bytes(4) + octets[12:]
+    every = TAKERS * -(-len(segment.payload) // SHAPES["segments of 8"][1])
+    tunnels = [f"gre,src=127.0.0.1,dst=127.0.1.{number}" for number in range(1, TAKERS + 1)]
+    with Namespace("turns", ipv6=False) as namespace, namespace.enter(), contextlib.ExitStack() as stack:
+        veth((namespace, "left0"), (namespace, "right0"))
+        sink = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+        sink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 27)
+        sink.bind(("lo", ETH_P_ALL))
+        sink.settimeout(PATIENCE)
+        guest = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+        guest.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        guest.bind(("right0", 0))
+        ports, stations = stack.enter_context(links(1))
+        heard = stack.enter_context(vecwire.open("raw,ifname=left0"))
+        takers = [stack.enter_context(vecwire.open(each)) for each in tunnels]
+        switch = stack.enter_context(vecwire.Switch())
+        switch.engine.stop()
+        for port in takers:
+            switch.add(port)
+        for port in (heard, *ports):
+            switch.add(port, vecwire.Membership(horizon=1))
+        for _ in range(4):
+            guest.send(header.pack() + octets)
+        send_all(stations[0], [frame(number) for number in range(TURN // 2)])
+        switch.engine.start()
+        before = honest = 0
+        while honest < TAKERS * TURN // 2:
+            told, about = sink.recvfrom(128)
+            # Ethernet of the loopback, IP, GRE: what is inside is the frame. Each packet comes in, too.
+            inner = told[14 + 20 + 4 :]
+            if about[2] == socket.PACKET_OUTGOING and told[23] == socket.IPPROTO_GRE:
+                honest += ours(inner)
+                before += inner[6:8] == LIARS
+        assert every > SEGMENTS // 4, "a super-frame is not enough to tell"
+        assert before <= SEGMENTS
