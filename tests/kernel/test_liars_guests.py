@@ -16,9 +16,8 @@ import pytest
 import vecwire
 from oracle import internet
 from oracle.shapes import SHAPES, asking
-from peers.frames import frame, ours
 from peers.guests import EVERY_LIE, SIZE, Lie, shaped
-from peers.lan import PATIENCE, Stream, links, send_all
+from peers.lan import PATIENCE, Stream, links
 from peers.liars import Hearing, Tunnel, hearing, lying, told
 from peers.net import Namespace, veth, wait_until
 from peers.ports import LINKS
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TIMES = 5
-#: Messages of the first turn of a port whose frames may be super-frames (``path/worker.py``).
-FIRST_TURN = 8
-ETH_P_ALL = 3
-SO_RCVBUFFORCE = 33
 SOL_PACKET = 263
 PACKET_VNET_HDR = 15
 
@@ -273,37 +268,3 @@ def test_a_super_frame_for_many_ports_is_cut_between_the_turns_of_others() -> No
     for port in ways_out:
         assert port.stats.tx_segments == count * asked
         assert port.stats.tx_full == 0
-
-
-def test_others_come_first_after_a_turn_that_took_too_long() -> None:
-    """All that another port has waiting is sent before a second turn of a guest that asks for too much."""
-    octets, header, segment = shaped("tcp4", 8000, 8)
-    asked = len(segment.payload) // 8
-    with (
-        Namespace("turns", ipv6=False) as namespace,
-        namespace.enter(),
-        contextlib.closing(linked(namespace)) as liar,
-        contextlib.closing(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)) as sink,
-        links(1) as (ports, stations),
-    ):
-        veth((namespace, "out0"), (namespace, "out1"))
-        sink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 27)
-        sink.bind(("out1", ETH_P_ALL))
-        sink.settimeout(PATIENCE)
-        with (
-            vecwire.open("raw,ifname=left0") as heard,
-            vecwire.open("raw,ifname=out0,gro=0") as way_out,
-            vecwire.Switch() as switch,
-        ):
-            # What both say is for the way out alone.
-            switch.add(way_out)
-            switch.engine.stop()
-            for port in (heard, *ports):
-                switch.add(port, vecwire.Membership(horizon=1))
-            for _ in range(2 * FIRST_TURN):
-                liar.write(octets, header)
-            honest = [frame(number) for number in range(200)]
-            send_all(stations[0], honest)
-            switch.engine.start()
-            found = [sink.recv(2048) for _ in range(FIRST_TURN * asked + len(honest))]
-    assert [each for each in found if ours(each)] == honest

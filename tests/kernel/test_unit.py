@@ -306,21 +306,27 @@ def tasks_of(pid: int) -> list[str]:
     return [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
 
 
+def name_of(pid: int, task: str) -> str:
+    """A thread's name for the kernel."""
+    return Path(f"/proc/{pid}/task/{task}/comm").read_text(encoding="utf-8").strip()
+
+
 def _assert_confined(pid: int, ports: dict[str, str]) -> None:
     """Each thread has the unit's user, no more capabilities than its file needs, and can gain none.
 
-    One, the worker, has a filter of its own besides the unit's, and no capability at all.
+    The worker and the thread that serves metrics have a filter of their own besides the unit's, and no
+    capability at all.
     """
     filters = {task: int(status(f"{pid}/task/{task}")["Seccomp_filters"]) for task in tasks_of(pid)}
-    workers = {task for task, count in filters.items() if count > filters[str(pid)]}
-    assert len(workers) == 1
+    held = {task: name_of(pid, task) for task, count in filters.items() if count > filters[str(pid)]}
+    assert sorted(held.values()) == ["vecwire-metrics", "vecwire-worker0"]
     force = buffers_are_limited()
     wanted = needed(map(parse, ports.values()), force_buffers=force)
     for task in filters:
         told = status(f"{pid}/task/{task}")
         assert told["Uid"].split() == told["Gid"].split() == [str(NOBODY)] * 4
         assert told["Groups"] == ""
-        assert told["CapEff"] == told["CapPrm"] == mask(set() if task in workers else wanted)
+        assert told["CapEff"] == told["CapPrm"] == mask(set() if task in held else wanted)
         assert told["CapInh"] == told["CapAmb"] == mask(set())
         assert told["CapBnd"] == mask(set(words(SERVICE, "CapabilityBoundingSet")))
         assert told["NoNewPrivs"] == "1"
