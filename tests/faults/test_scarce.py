@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import resource
 import socket
@@ -77,8 +78,10 @@ def used() -> int:
 def out_of_descriptors(process: int) -> Iterator[None]:
     """Lets a process open no more descriptors than it has."""
     before = resource.prlimit(process, resource.RLIMIT_NOFILE)
-    highest = max(int(name) for name in os.listdir(f"/proc/{process}/fd"))  # noqa: PTH208 # numbers
-    resource.prlimit(process, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    taken = {int(name) for name in os.listdir(f"/proc/{process}/fd")}  # noqa: PTH208 # numbers
+    # The lowest that is free would be the next (open(2)); those above stay open.
+    lowest = next(number for number in itertools.count() if number not in taken)
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (lowest, before[1]))
     try:
         yield
     finally:
