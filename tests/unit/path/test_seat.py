@@ -9,9 +9,9 @@ import pytest
 from oracle.compiled import function
 from vecwire.path import seat
 
-TURN = 1_000_000
-MOST_DEBT = 100 * TURN
-LEAST_PAID = TURN // 100
+TURN = 200_000
+MOST_DEBT = 500 * TURN
+LEAST_PAID = TURN // 20
 DEPTH = 64
 POINTER = ctypes.c_void_p
 
@@ -54,7 +54,7 @@ def port() -> Seat:
 
 @pytest.mark.parametrize("took", [0, 1, TURN])
 def test_a_turn_in_time_costs_nothing(port: Seat, took: int) -> None:
-    """Up to a millisecond a turn is a turn, of as many messages as there are."""
+    """Up to a fifth of a millisecond a turn is a turn, of as many messages as there are."""
     weigh(port, DEPTH, took)
     assert (port.debt, port.endpoint.contents.most) == (0, 0)
 
