@@ -121,7 +121,12 @@ def test_a_reload_changes_what_is_done_to_frames(tmp_path: Path, namespace: Name
             octets = frame(1, destination=BROADCAST)
             send_all(left, [octets])
             assert heard(reader, 1) == [octets]
-            assert service.port_states("right")[0].counters["tx_lost"] == 1
+            # The copy leaves first.
+            wait_until(
+                lambda: service.port_states("right")[0].counters["tx_lost"] == 1,
+                timeout=PATIENCE,
+                what="the frame is lost",
+            )
             assert service.port_states("right")[0].spec.endswith(",loss=100%")
             write()
             assert service.reload()["changed"] == ["right"]
